@@ -1,0 +1,295 @@
+"""
+What flows at once and what is held back until it can no longer be lost by halves.
+
+Design: text and thinking flow live. Tool calls are held until their stop, server-side calls until
+their result, structured output until its stop; a thinking block's signature, and the whitespace at
+the edges of text, until something after them is delivered. What is held when an attempt dies is
+dropped, so what was delivered is always something that can be continued exactly.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from resumable._core.events import (
+    CitationsDelta,
+    ContentBlockDelta,
+    ContentBlockStart,
+    ContentBlockStop,
+    Event,
+    InputJSONDelta,
+    MessageDelta,
+    Ping,
+    TextDelta,
+    ThinkingDelta,
+    UnknownEvent,
+    input_frame,
+    text_frame,
+)
+from resumable._core.transcript import SERVER_CALLS, is_result, parse_input
+
+if TYPE_CHECKING:
+    from resumable._core.transcript import Block, Transcript
+
+#: Names for `hold=`. All but the last are held by default.
+HOLDABLE: Final = ("tool_use", "server_tool_use", "structured_output", "signature", "text_edge", "text")
+DEFAULT_HOLD: Final = frozenset(HOLDABLE) - {"text"}
+
+# A superset of str.isspace: what any part of the API might trim. ZWJ is among them; it never ends a text for good.
+_INVISIBLE: Final = "\u00ad\u180e\u200b\u200c\u200d\u2060\ufeff"
+
+#: [characters] Held input is released in deltas of at most this length: few enough for clients that
+#: parse the whole input again at every delta, small enough for line readers with a limit.
+_RELEASE_LENGTH: Final = 32 * 1024
+
+
+def is_blank_end(text: str) -> bool:
+    """Whether *text* ends in whitespace (`str.isspace` and the invisible characters); false if it is empty."""
+    return bool(text) and (text[-1].isspace() or text[-1] in _INVISIBLE)
+
+
+def split_blank_end(text: str) -> tuple[str, str]:
+    """Split *text* before the whitespace it ends in."""
+    end = len(text)
+    while end and (text[end - 1].isspace() or text[end - 1] in _INVISIBLE):
+        end -= 1
+    return text[:end], text[end:]
+
+
+class _Mode(Enum):
+    LIVE = "live"  # every event at once
+    THINKING = "thinking"  # at once, but signature and stop wait for what follows
+    EDGE = "edge"  # text: at once, but whitespace at its edges and its stop wait for what follows
+    WHOLE = "whole"  # until its stop
+    CALL = "call"  # a server-side call: until its result has stopped
+
+
+class _Held(msgspec.Struct):
+    """An event that waits; `parts` are the deltas of one kind that follow each other in one block."""
+
+    event: Event
+    frame: bytes
+    parts: list[str] | None = None
+
+
+class Gate:
+    """
+    The place where events wait; in front of it what upstream sent, behind it what the caller has.
+
+    Events enter with downstream indices. An event is *strong* when nothing needs to wait for
+    what comes after it: it releases itself and all that waits before it, unless a held block
+    among that is not complete. What leaves is folded into the transcript.
+
+    Attributes:
+        overdue: How many times blocks flowed live because they had been held for too long.
+    """
+
+    def __init__(self, transcript: Transcript, hold: frozenset[str], max_hold: float) -> None:
+        """
+        Args:
+            transcript: Receives what is delivered.
+            hold: Names out of `HOLDABLE`.
+            max_hold: [s] Age at which held blocks flow live after all.
+        """
+        self._transcript = transcript
+        self._hold = hold
+        self._max_hold = max_hold
+        self._queue: list[_Held] = []
+        self._modes: dict[int, _Mode] = {}
+        self._incomplete: dict[int, str] = {}  # held block -> id of the call, if it is one
+        self._answers: dict[int, str] = {}  # open result block -> id of the call it answers
+        self._inputs: dict[int, list[str]] = {}
+        self._held_since: float | None = None
+        self._flowing: Block | None = None
+        self._flowing_index = -1
+        self.overdue = 0
+
+    def reopen(self, index: int) -> None:
+        """Let the text block at *index*, open in the transcript, go on."""
+        self._modes[index] = self._text_mode()
+
+    def discard(self) -> list[str]:
+        """Drop what waits, after an attempt has failed, and return the types of the blocks that go with it."""
+        dropped = [held.event.block_type for held in self._queue if isinstance(held.event, ContentBlockStart)]
+        for waiting in (self._queue, self._modes, self._incomplete, self._answers, self._inputs):
+            waiting.clear()
+        self._held_since = self._flowing = None
+        return dropped
+
+    def pass_text(self, index: int, text: str) -> bool:
+        """
+        Say whether a text delta may go on unchanged and at once, and take note of it if so.
+
+        The hot path: all it must not do is end in whitespace or overtake what waits.
+        """
+        if index != self._flowing_index or self._flowing is None or self._queue or not text:
+            return False
+        last = text[-1]
+        if last.isspace() or last in _INVISIBLE:
+            return False
+        self._flowing.parts.append(text)
+        return True
+
+    def push(self, event: Event, frame: bytes, now: float) -> list[bytes]:
+        """
+        Take an event that upstream sent and return the frames that are delivered because of it.
+
+        Args:
+            event: In grammar, with its downstream index.
+            frame: Its bytes.
+            now: [s] The driver's clock.
+        """
+        if isinstance(event, Ping | UnknownEvent):
+            return [frame]
+        out = self._release_overdue(now)
+        if isinstance(event, ContentBlockDelta) and self._modes.get(event.index) is _Mode.EDGE:
+            return out + self._push_text(event, frame)
+        strong = self._note(event, now)
+        self._enqueue(event, frame)
+        return out + self._flush() if strong else out
+
+    def _note(self, event: Event, now: float) -> bool:
+        """Take note of a block's progress; whether the event is strong."""
+        if isinstance(event, ContentBlockStart):
+            return self._note_start(event, now)
+        if isinstance(event, ContentBlockDelta):
+            return self._note_delta(event)
+        if isinstance(event, ContentBlockStop):
+            return self._note_stop(event.index)
+        if isinstance(event, MessageDelta) and event.stop_reason is not None:
+            self._incomplete.clear()
+        return True
+
+    def _note_start(self, event: ContentBlockStart, now: float) -> bool:
+        mode = self._mode_of(event.block_type)
+        self._modes[event.index] = mode
+        if mode in {_Mode.WHOLE, _Mode.CALL}:
+            is_call = mode is _Mode.CALL
+            self._incomplete[event.index] = str(event.content_block.get("id", "")) if is_call else ""
+            if not is_call:
+                self._inputs[event.index] = []
+            if self._held_since is None:
+                self._held_since = now
+        if is_result(event.block_type):
+            self._answers[event.index] = str(event.content_block.get("tool_use_id", ""))
+        return mode in {_Mode.LIVE, _Mode.THINKING}
+
+    def _mode_of(self, block_type: str) -> _Mode:
+        hold = self._hold
+        if block_type == "text":
+            return self._text_mode()
+        if block_type == "tool_use" and "tool_use" in hold:
+            return _Mode.WHOLE
+        if block_type in SERVER_CALLS and "server_tool_use" in hold:
+            return _Mode.CALL
+        return _Mode.THINKING if block_type == "thinking" and "signature" in hold else _Mode.LIVE
+
+    def _text_mode(self) -> _Mode:
+        if "text" in self._hold:
+            return _Mode.WHOLE
+        return _Mode.EDGE if "text_edge" in self._hold else _Mode.LIVE
+
+    def _note_delta(self, event: ContentBlockDelta) -> bool:
+        mode = self._modes.get(event.index, _Mode.LIVE)
+        if mode is _Mode.WHOLE and isinstance(event.delta, InputJSONDelta):
+            self._inputs[event.index].append(event.delta.partial_json)
+        return mode is _Mode.LIVE or (mode is _Mode.THINKING and isinstance(event.delta, ThinkingDelta))
+
+    def _note_stop(self, index: int) -> bool:
+        mode = self._modes.pop(index, _Mode.LIVE)
+        if mode is _Mode.WHOLE and parse_input("".join(self._inputs.pop(index))) is not None:
+            del self._incomplete[index]
+        if index in self._answers:
+            call = self._answers.pop(index)
+            self._incomplete = {held: its for held, its in self._incomplete.items() if its != call}
+        return mode in {_Mode.LIVE, _Mode.WHOLE}
+
+    def _push_text(self, event: ContentBlockDelta, frame: bytes) -> list[bytes]:
+        """Deliver text up to its trailing whitespace, together with the whitespace that waited before it."""
+        if isinstance(event.delta, CitationsDelta) or not event.delta.text:  # type: ignore[union-attr]  # Reason: the grammar lets only these two into text
+            waits = bool(self._queue)
+            self._enqueue(event, frame)
+            return [] if waits else self._flush()
+        text = event.delta.text  # type: ignore[union-attr]  # Reason: as above
+        head, tail = split_blank_end(text)
+        out: list[bytes] = []
+        if head:
+            self._enqueue(_text(event.index, head), b"" if tail else frame)
+            out = self._flush()
+            self._follow(event.index)
+        if tail:
+            self._enqueue(_text(event.index, tail), b"" if head else frame)
+        return out
+
+    def _follow(self, index: int) -> None:
+        """Let the hot path take the block over, if it was delivered so far."""
+        if not self._queue:
+            self._flowing, self._flowing_index = self._transcript.blocks[index], index
+
+    def _release_overdue(self, now: float) -> list[bytes]:
+        if self._held_since is None or now - self._held_since < self._max_hold:
+            return []
+        self.overdue += 1
+        for index in self._incomplete:
+            self._modes[index] = _Mode.LIVE
+        self._incomplete.clear()
+        self._inputs.clear()
+        return self._flush()
+
+    def _enqueue(self, event: Event, frame: bytes) -> None:
+        part = _mergeable(event)
+        last = self._queue[-1] if self._queue else None
+        if part is not None and last is not None and last.parts is not None and _continues(last.event, event):
+            last.parts.append(part)
+            last.frame = b""
+        else:
+            self._queue.append(_Held(event, frame, None if part is None else [part]))
+
+    def _flush(self) -> list[bytes]:
+        if self._incomplete:
+            return []
+        out: list[bytes] = []
+        for held in self._queue:
+            if held.parts is None or held.frame:
+                self._transcript.fold(held.event)
+                out.append(held.frame)
+            else:
+                out += self._merged(held)
+        self._queue.clear()
+        self._held_since = None
+        return out
+
+    def _merged(self, held: _Held) -> list[bytes]:
+        whole = "".join(held.parts or ())
+        event: Any = held.event
+        self._transcript.blocks[event.index].parts.append(whole)
+        make = text_frame if isinstance(event.delta, TextDelta) else input_frame
+        pieces = [whole[at : at + _RELEASE_LENGTH] for at in range(0, len(whole), _RELEASE_LENGTH)]
+        return [make(event.index, piece) for piece in pieces]
+
+
+def _text(index: int, text: str) -> ContentBlockDelta:
+    return ContentBlockDelta(index, TextDelta(text))
+
+
+def _mergeable(event: Event) -> str | None:
+    """Text or input JSON of a delta that may be merged with its neighbours."""
+    if isinstance(event, ContentBlockDelta):
+        if isinstance(event.delta, TextDelta):
+            return event.delta.text
+        if isinstance(event.delta, InputJSONDelta):
+            return event.delta.partial_json
+    return None
+
+
+def _continues(last: Event, event: Event) -> bool:
+    """Whether two deltas are of one kind and of one block."""
+    return (
+        isinstance(last, ContentBlockDelta)
+        and isinstance(event, ContentBlockDelta)
+        and last.index == event.index
+        and type(last.delta) is type(event.delta)
+    )
