@@ -1,0 +1,88 @@
+"""
+Claude streams that do not break.
+
+`wrap` an Anthropic client and its streaming calls survive drops, overloads, rate limits, stalls and truncation::
+
+    client = resumable.wrap(anthropic.Anthropic())
+
+Importing this package loads the standard library only: a name is fetched from its module when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from resumable._core.errors import (
+        AttemptError,
+        ConfigurationError,
+        ConnectError,
+        LocalProtocolError,
+        NotContinuableError,
+        RecoveryError,
+        RemoteProtocolError,
+        ResumableError,
+        RetriesExhaustedError,
+        SeamError,
+        SeamMissedError,
+        StreamInterruptedError,
+        StreamStalledError,
+        UpstreamEventError,
+        UpstreamStatusError,
+    )
+    from resumable._core.seam import Seam
+    from resumable._policy import RetryPolicy
+    from resumable._report import report
+    from resumable.middleware import Resumable, wrap
+
+    __version__: str
+
+__all__ = (
+    "AttemptError",
+    "ConfigurationError",
+    "ConnectError",
+    "LocalProtocolError",
+    "NotContinuableError",
+    "RecoveryError",
+    "RemoteProtocolError",
+    "Resumable",
+    "ResumableError",
+    "RetriesExhaustedError",
+    "RetryPolicy",
+    "Seam",
+    "SeamError",
+    "SeamMissedError",
+    "StreamInterruptedError",
+    "StreamStalledError",
+    "UpstreamEventError",
+    "UpstreamStatusError",
+    "report",
+    "wrap",
+)
+
+# Where each public name lives; the errors are all in one module.
+_HOMES = dict.fromkeys((name for name in __all__ if name.endswith("Error")), "resumable._core.errors") | {
+    "Resumable": "resumable.middleware",
+    "RetryPolicy": "resumable._policy",
+    "Seam": "resumable._core.seam",
+    "report": "resumable._report",
+    "wrap": "resumable.middleware",
+}
+
+if not TYPE_CHECKING:  # a checker that saw this would accept every misspelt name
+
+    def __getattr__(name: str) -> object:
+        """Fetch a public name from its module, once (PEP 562)."""
+        if name == "__version__":
+            value = import_module("importlib.metadata").version("resumable-anthropic")
+        elif name in _HOMES:
+            value = getattr(import_module(_HOMES[name]), name)
+        else:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")  # noqa: EM102, TRY003  # Reason: Python's own sentence
+        globals()[name] = value
+        return value
+
+    def __dir__() -> list[str]:
+        """List the public names, fetched or not."""
+        return sorted({*globals(), *__all__, "__version__"})
