@@ -39,13 +39,15 @@ class Row(Enum):
 # pay, raise a limit, or win an appeal. Every other code goes by its type and status, so that
 # 429 `ramp_limit_exceeded`, 503 `cmek_key_unreachable` and 529 `compaction_unavailable` heal.
 # Source: docstrings of the SDK's error classes; API errors page, "spend limits".
-_TERMINAL_CODES = frozenset({
-    "contract_spend_limit_reached",
-    "enforced_spend_limit_reached",
-    "linked_organization_billing_unavailable",
-    "linked_organization_spend_limit_reached",
-    "organization_on_hold",
-})
+_TERMINAL_CODES = frozenset(
+    {
+        "contract_spend_limit_reached",
+        "enforced_spend_limit_reached",
+        "linked_organization_billing_unavailable",
+        "linked_organization_spend_limit_reached",
+        "organization_on_hold",
+    }
+)
 
 # Source: API errors page. The names below the blank line are Amazon Bedrock's; they take the
 # row of the HTTP status that the Bedrock reference gives them, but for the two 424s, which it
@@ -86,6 +88,9 @@ _ROW_OF_STATUS = {
     529: Row.OVERLOADED,
 }
 _FIRST_SERVER_STATUS = 500
+
+_BODY_REFUSED_STATUSES = frozenset({400, 413, 422})
+_BODY_REFUSED_TYPES = frozenset({"invalid_request_error", "request_too_large", "validationexception"})
 
 
 class Again(msgspec.Struct, frozen=True):
@@ -232,6 +237,23 @@ def row_of(failure: AttemptError) -> Row:
     if isinstance(failure, ConnectError) and failure.is_certificate:
         return Row.TERMINAL
     return Row.RECONNECT
+
+
+def is_body_refusal(failure: AttemptError) -> bool:
+    """
+    Say whether upstream refused what the request's body holds.
+
+    Asked first, and only about a body that is ours: the next strategy is then tried at once.
+
+    Args:
+        failure: Why the attempt ended.
+
+    Returns:
+        True for 400, 413, 422 and for an `error` event under HTTP 200 that says the same.
+    """
+    if isinstance(failure, UpstreamEventError):
+        return failure.error_type is not None and failure.error_type.lower() in _BODY_REFUSED_TYPES
+    return isinstance(failure, UpstreamStatusError) and failure.status in _BODY_REFUSED_STATUSES
 
 
 def decide(
