@@ -1,0 +1,152 @@
+"""
+What a continuation is asked to repeat: the delivered tail, folded, and the words chosen from it.
+
+Folding drops what a model changes when it copies (whitespace, kinds of quotes, composed
+characters), so that a copy is recognised; it never changes what is delivered.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from unicodedata import normalize
+
+_LOOKALIKES: Final = str.maketrans(
+    {
+        **dict.fromkeys("\u2018\u2019\u201a\u201b\u2039\u203a", "'"),
+        **dict.fromkeys("\u201c\u201d\u201e\u201f\u00ab\u00bb", '"'),
+        **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-"),
+    }
+)
+_WIDE: Final = 0x2E80
+"""From here on (CJK, kana, emoji) a character says about as much as two Latin letters."""
+_ENOUGH: Final = 32
+"""[weight] An anchor this long is hardly met by chance, and a model copies it without slips."""
+_LONGEST: Final = 240
+"""[characters] More costs tokens and slips; a tail that repeats itself for so long is periodic."""
+_WORD: Final = 24
+"""[characters] How far back an anchor is lengthened to begin with a whole word."""
+_REGION: Final = 20_000
+"""[characters] How far back the beginning of a paragraph, line or sentence is looked for."""
+_SENTENCE: Final = re.compile(r"(?:[.!?][\"')\]\u201d\u2019]*\s+|[\u3002\uff01\uff1f][\u300d\u300f\u201d]*\s*)(?=\S)")
+_LINE: Final = re.compile(r"\n(?=[^\n])")
+_PARAGRAPH: Final = re.compile(r"\n\s*\n(?=\S)")
+_ATTACHED: Final = re.compile("[\u0300-\u036f\u200d\ufe00-\ufe0f\U0001f3fb-\U0001f3ff]")
+_FENCE: Final = re.compile(r"^[ \t>]*(?:```|~~~)", re.MULTILINE)
+
+
+class _Folding(dict[int, str]):
+    """Folded form of each character met so far; grows to the alphabet in use, no further."""
+
+    def __missing__(self, code: int) -> str:
+        folded = "".join(normalize("NFKD", chr(code)).translate(_LOOKALIKES).split())
+        self[code] = folded
+        return folded
+
+
+_FOLDING: Final = _Folding()
+
+
+def fold(text: str) -> str:
+    """Return *text* without whitespace, its quotes and dashes plain, its characters decomposed."""
+    return text.translate(_FOLDING)
+
+
+def weigh(folded: str) -> int:
+    """Return how much *folded* says, in Latin letters."""
+    return len(folded) + sum(ord(character) >= _WIDE for character in folded)
+
+
+def unique_length(folded: str, limit: int) -> int | None:
+    """
+    Return the length of the shortest ending of *folded* that occurs in it only once.
+
+    Args:
+        folded: Folded text.
+        limit: [characters] Longest ending to consider.
+
+    Returns:
+        [characters], or None when even the ending of *limit* characters occurs earlier.
+    """
+    low, high = 1, min(limit, len(folded))
+    if folded.find(folded[-high:]) < len(folded) - high:
+        return None
+    while low < high:  # an ending that occurs once stays so when it grows
+        middle = (low + high) // 2
+        if folded.find(folded[-middle:]) < len(folded) - middle:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+def has_open_fence(text: str) -> bool:
+    """Tell whether *text* ends inside a fenced code block."""
+    return len(_FENCE.findall(text)) % 2 == 1
+
+
+def natural_starts(delivered: str, anchor: str) -> list[int]:
+    """
+    Return where a model may begin instead of at the anchor.
+
+    Returns:
+        [characters into *delivered*] Ascending: the beginning of everything, and of the
+        paragraph, line and sentence that the anchor begins in and that delivery ended in.
+    """
+    starts = {0}
+    for end in (len(delivered) - len(anchor), len(delivered) - 1):
+        region = max(0, end - _REGION)
+        for boundary in (_PARAGRAPH, _LINE, _SENTENCE):
+            starts.update([m.end() for m in boundary.finditer(delivered, region, end + 1)][-1:])
+    return sorted(starts)
+
+
+def choose_anchor(delivered: str) -> str:
+    """
+    Choose the last words of *delivered* for a model to repeat.
+
+    They occur nowhere else in *delivered* where that is possible, so that a copy of them
+    marks one place only. Where it is not (periodic text), they begin where no paragraph,
+    line or sentence does, so that a model which began there instead is told apart.
+
+    Args:
+        delivered: What the caller has of the block; does not end in whitespace.
+
+    Returns:
+        [0..264 characters] An ending of *delivered*; all of it when it is short.
+    """
+    folded = fold(delivered)
+    unique = unique_length(folded, _LONGEST) if folded else 0
+    starts = _starts(delivered, unique or 0)
+    start = starts[0]
+    if unique is None:
+        start = next((s for s in starts if _is_distinct(delivered, folded, s)), start)
+    return delivered[start:]
+
+
+def _starts(delivered: str, unique: int) -> list[int]:
+    """Where an anchor of enough weight may begin: at words, nearest first, then anywhere."""
+    end = len(delivered)
+    least = end
+    length = weight = 0
+    while least > 0 and (weight < _ENOUGH or length < unique) and end - least < _LONGEST:
+        least -= 1
+        piece = fold(delivered[least])
+        length += len(piece)
+        weight += weigh(piece)
+    far = max(0, end - _LONGEST - _WORD)
+    words = [s for s in range(least, far - 1, -1) if s == 0 or (delivered[s - 1].isspace() and not delivered[s].isspace())]
+    whole = [s for s in range(least, far - 1, -1) if s == 0 or not _ATTACHED.match(delivered[s]) and delivered[s - 1] != "\u200d"]
+    if words and words[0] >= least - _WORD:
+        return [*words, *whole]
+    return [*(whole[:1] or [least]), *words, *whole]
+
+
+def _is_distinct(delivered: str, folded: str, start: int) -> bool:
+    """Tell whether no natural place to begin reads like the anchor that begins at *start*."""
+    anchor = delivered[start:]
+    needle = fold(anchor)
+    return not any(
+        folded.startswith(needle, len(folded) - len(fold(delivered[natural:])))
+        for natural in natural_starts(delivered, anchor)
+    )
