@@ -104,11 +104,12 @@ def functions(tree: ast.AST, prefix: str = "") -> list[tuple[str, ast.FunctionDe
     """Walk *tree* and list every function with its qualified name, outermost first."""
     found: list[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]] = []
     for node in ast.iter_child_nodes(tree):
-        named = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
-        name = f"{prefix}{node.name}" if named else prefix
+        below = prefix
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            below = f"{prefix}{node.name}."
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            found.append((name, node))
-        found += functions(node, f"{name}." if named else prefix)
+            found.append((prefix + node.name, node))
+        found += functions(node, below)
     return found
 
 
@@ -165,7 +166,8 @@ class Bleach(ast.NodeTransformer):
 
     def visit_Await(self, node: ast.Await) -> ast.AST:
         """Turn `await x` into `x`."""
-        return self.visit(node.value)
+        value: ast.AST = self.visit(node.value)
+        return value
 
     def visit_AsyncFor(self, node: ast.AsyncFor) -> ast.AST:
         """Turn `async for` into `for`."""

@@ -75,7 +75,7 @@ def test_version_is_the_distribution_s():
 def test_unknown_name_is_an_attribute_error():
     """A misspelt name fails as it does on any module, so that `hasattr` and `getattr` defaults work."""
     with pytest.raises(AttributeError, match="has no attribute 'rap'"):
-        _ = resumable.rap
+        _ = resumable.rap  # type: ignore[attr-defined]  # Reason: and the type checkers see it too
     assert not hasattr(resumable, "rap")
 
 
