@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import resumable
+from resumable.__main__ import main
 
 ROOT = Path(__file__).parents[1]
 
@@ -86,3 +87,21 @@ def test_importing_is_light():
     assert "resumable" in loaded
     assert [name for name in loaded if name.partition(".")[0] in HEAVY] == []
     assert [name for name in loaded if name.startswith("resumable.")] == []
+
+
+def test_missing_extra_is_one_sentence(monkeypatch, capsys):
+    """Without typer the command says what to install, on stderr, and fails."""
+    for name in [name for name in sys.modules if name.startswith("resumable.cli")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "typer", None)
+    assert main() == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == "resumable: the command line is an extra: pip install 'resumable-anthropic[cli]'\n"
+
+
+def test_broken_installation_is_not_a_missing_extra(monkeypatch):
+    """A module that is missing for any other reason is shown as it is."""
+    monkeypatch.setitem(sys.modules, "resumable.cli", None)
+    with pytest.raises(ModuleNotFoundError, match=r"resumable\.cli"):
+        main()
