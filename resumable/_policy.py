@@ -317,10 +317,14 @@ def _check_instruction(value: object) -> None:
         raise ConfigurationError(
             argument="instruction", problem=f"its braces do not pair ({exc})", remedy=remedy
         ) from exc
-    placeholders = [(name, spec, conversion) for _, name, spec, conversion in parts if name is not None]
-    if placeholders != [("anchor", "", None)]:
-        found = ", ".join("{" + name + "}" for name, _, _ in placeholders) or "none"
-        raise ConfigurationError(argument="instruction", problem=f"its fields are: {found}", remedy=remedy)
+    found = [
+        "{" + name + (f"!{conversion}" if conversion else "") + (f":{spec}" if spec else "") + "}"
+        for _, name, spec, conversion in parts
+        if name is not None
+    ]
+    if found != ["{anchor}"]:
+        problem = f"its fields are: {', '.join(found) or 'none'}"
+        raise ConfigurationError(argument="instruction", problem=problem, remedy=remedy)
 
 
 def _brief(value: Any) -> str:  # noqa: ANN401  # Reason: it is what the caller passed, whatever it is
@@ -328,4 +332,4 @@ def _brief(value: Any) -> str:  # noqa: ANN401  # Reason: it is what the caller 
     if isinstance(value, wait_base):
         return type(value).__name__
     shown = repr(value) if value is None or isinstance(value, bool | int | float | str | tuple) else ""
-    return shown if 0 < len(shown) <= _SHORT else f"a {type(value).__name__}"
+    return shown if 0 < len(shown) <= _SHORT else f"a value of type {type(value).__name__}"
