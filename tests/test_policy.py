@@ -387,7 +387,6 @@ def test_only_the_deadlines_may_be_missing():
         {"instruction": "{anchor}"},
         {"on_uncertain": "join"},
     ],
-    ids=repr,
 )
 def test_an_unusual_policy_that_can_work_is_accepted(arguments: dict[str, Any]):
     """Strictness ends where a policy begins to make sense."""
