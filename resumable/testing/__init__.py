@@ -1,0 +1,59 @@
+"""
+A scripted upstream that speaks the Messages API, and the faults it can suffer.
+
+``with ScriptedUpstream(reply="text", faults=[Drop(after=9)]) as upstream:`` serves HTTP at ``upstream.url``;
+``upstream.transport()`` and ``upstream.async_transport()`` do the same in process.
+"""
+
+from ._answer import Answer, Ending
+from ._clock import ManualClock
+from ._continuers import CONTINUERS, Continuer, Interrupted, Opening
+from ._conversation import Conversation
+from ._faults import Drop, ErrorEvent, Fault, NoMessageStop, Refuse, Reject, Slow, Split, Stall, Truncate
+from ._garbage import GARBAGE_KINDS, Garbage
+from ._log import Recorded, RequestLog
+from ._replies import Block, Raw, Reply, ServerToolResult, ServerToolUse, Text, Thinking, ToolUse
+from ._rules import accepts_prefill, binds_thinking
+from ._scripts import SCRIPTS, Script, conforming, markdown, prose
+from ._upstream import ScriptedUpstream
+
+__all__ = (
+    "CONTINUERS",
+    "GARBAGE_KINDS",
+    "SCRIPTS",
+    "Answer",
+    "Block",
+    "Continuer",
+    "Conversation",
+    "Drop",
+    "Ending",
+    "ErrorEvent",
+    "Fault",
+    "Garbage",
+    "Interrupted",
+    "ManualClock",
+    "NoMessageStop",
+    "Opening",
+    "Raw",
+    "Recorded",
+    "Refuse",
+    "Reject",
+    "Reply",
+    "RequestLog",
+    "Script",
+    "ScriptedUpstream",
+    "ServerToolResult",
+    "ServerToolUse",
+    "Slow",
+    "Split",
+    "Stall",
+    "Text",
+    "Thinking",
+    "ToolUse",
+    "Truncate",
+    "accepts_prefill",
+    "binds_thinking",
+    "conforming",
+    "markdown",
+    "prose",
+)
