@@ -17,6 +17,7 @@ from tenacity.wait import wait_base, wait_fixed
 
 from resumable._core.errors import ConfigurationError, StreamInterruptedError, UpstreamStatusError
 from resumable._core.retry import Row
+from resumable._core.seam import WINDOW
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -185,7 +186,7 @@ class RetryPolicy:
     on_uncertain: Uncertain = "raise"
     strategies: tuple[StrategyName, ...] | None = None
     instruction: str | None = None
-    seam_window: int = 1000
+    seam_window: int = WINDOW
 
     def __post_init__(self) -> None:
         for name in _COUNTS:
