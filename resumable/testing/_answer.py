@@ -6,13 +6,15 @@ It never touches a socket: the server and the in-process transport both perform 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import msgspec
 
 from ._frames import Frame
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 How: TypeAlias = Literal["rst", "fin", "eof"]
 Phase: TypeAlias = Literal[

@@ -49,7 +49,7 @@ class ManualClock:
             self.waits.append(seconds)
             self._now += max(0.0, seconds)
 
-    async def asleep(self, seconds: float) -> None:  # noqa: RUF029  # Reason: the twin of `sleep`
+    async def asleep(self, seconds: float) -> None:  # Reason: the twin of `sleep`
         """
         Wait in virtual time, which takes none.
 

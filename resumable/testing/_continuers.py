@@ -53,6 +53,9 @@ class Opening:
     stop_reason: str | None = None
 
 
+# Straight quotes become curly ones and a curly apostrophe straight.
+_CURLED = str.maketrans("\"'\u2019", "\u201d\u2019'")
+
 Continuer: TypeAlias = Callable[[Interrupted], Opening]
 
 
@@ -65,7 +68,7 @@ def _normalised(interrupted: Interrupted) -> Opening:
 
 
 def _quotes(interrupted: Interrupted) -> Opening:
-    return Opening(interrupted.anchor.translate(str.maketrans({'"': "\u201d", "'": "\u2019", "\u2019": "'"})))
+    return Opening(interrupted.anchor.translate(_CURLED))
 
 
 def _line(interrupted: Interrupted) -> Opening:

@@ -8,12 +8,14 @@ matter which template asked for the rest.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ._frames import Sealed, with_text
 from ._replies import Json, fingerprint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 Messages: TypeAlias = list[Json]
 
@@ -22,7 +24,7 @@ _THINKING = frozenset({"thinking", "redacted_thinking"})
 _LEAST_ANCHOR = 12
 
 
-def blocks_of(content: Any) -> list[Json]:  # noqa: ANN401  # Reason: whatever a client sent
+def blocks_of(content: object) -> list[Json]:  # Reason: whatever a client sent
     """
     Give a message's content in its long form.
 
@@ -39,7 +41,7 @@ def blocks_of(content: Any) -> list[Json]:  # noqa: ANN401  # Reason: whatever a
     return [block for block in content if isinstance(block, dict)]
 
 
-def normalised(messages: Any) -> Messages:  # noqa: ANN401  # Reason: whatever a client sent
+def normalised(messages: object) -> Messages:  # Reason: whatever a client sent
     """
     Give messages in one form: long content, no ``cache_control``, consecutive turns of one role merged.
 
@@ -139,7 +141,7 @@ class Conversation:
 
     def chance(self) -> random.Random:
         """Make a source of chance that is the same every time this conversation is answered."""
-        return random.Random(self.seed)  # noqa: S311  # Reason: reproducible, not secret
+        return random.Random(self.seed)  # Reason: reproducible, not secret
 
 
 def text_of(content: Sequence[Json]) -> str:
@@ -245,8 +247,8 @@ def _follow_block(reply: Sequence[Sealed], at: int, used: int, block: Json) -> t
 def _same_block(own: Json, other: Json) -> bool:
     for name in ("id", "tool_use_id"):
         if name in own or name in other:
-            return own.get(name) == other.get(name) and own["type"] == other.get("type")
-    return own["type"] == other.get("type")
+            return bool(own.get(name) == other.get(name) and own["type"] == other.get("type"))
+    return bool(own["type"] == other.get("type"))
 
 
 def candidates(messages: Messages) -> Iterator[tuple[Messages, list[Json], Json | None]]:

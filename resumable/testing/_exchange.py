@@ -1,17 +1,17 @@
-"""
-What an upstream and those who carry out its answers say to each other.
-"""
+"""What an upstream and those who carry out its answers say to each other."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from ._answer import Answer
-from ._clock import ManualClock
-from ._log import Recorded, RequestLog
-from ._replies import Json
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ._answer import Answer
+    from ._clock import ManualClock
+    from ._log import Recorded, RequestLog
+    from ._replies import Json
 
 
 @dataclass(slots=True)

@@ -14,6 +14,7 @@ from ._answer import ERROR_TYPES, Answer, Ending, How, Phase, cut, error_body
 from ._frames import Frame
 from ._garbage import PAGES, Garbage
 
+
 @dataclass(frozen=True, slots=True)
 class Drop:
     """
@@ -244,9 +245,7 @@ class Split:
         return replace(answer, frames=tuple(parts))
 
 
-Fault: TypeAlias = (
-    Drop | Truncate | Stall | ErrorEvent | Reject | Refuse | NoMessageStop | Slow | Split | Garbage
-)
+Fault: TypeAlias = Drop | Truncate | Stall | ErrorEvent | Reject | Refuse | NoMessageStop | Slow | Split | Garbage
 FaultPlan: TypeAlias = Sequence[Fault | Sequence[Fault] | None]
 
 

@@ -6,15 +6,27 @@ Limits of the request (``max_tokens``, ``stop_sequences``) are applied here, bec
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from ._replies import Json, Raw, Reply, ServerToolResult, ServerToolUse, Text, Thinking, ToolUse, fingerprint
-from ._replies import json_pieces, pieces
+from ._replies import (
+    Json,
+    Raw,
+    Reply,
+    ServerToolResult,
+    ServerToolUse,
+    Text,
+    Thinking,
+    ToolUse,
+    fingerprint,
+    json_pieces,
+    pieces,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 
@@ -117,7 +129,7 @@ def seal(reply: Reply, seed: str) -> list[Sealed]:
     return sealed
 
 
-def _call(kind: str, prefix: str, name: str, arguments: Any, mark: str) -> Json:  # noqa: ANN401  # Reason: any JSON
+def _call(kind: str, prefix: str, name: str, arguments: Mapping[str, Any], mark: str) -> Json:  # Reason: any JSON
     call = {"type": kind, "id": prefix + mark[:24], "name": name, "input": dict(arguments)}
     return call | ({"server_name": "example"} if kind == "mcp_tool_use" else {})
 
@@ -321,54 +333,6 @@ class _Rendering:
         taken = self._take(json_pieces(arguments, self.outline.seed))
         deltas: list[Json] = [{"type": "input_json_delta", "partial_json": piece} for piece in taken]
         return {**block.content, "input": {}}, deltas, {**block.content, "input": {} if self.stopped else arguments}
-
-
-def signature(model: str, prefix: str, text: str, number: int) -> str:
-    """
-    Sign a thinking block the way the upstream can check it later without remembering it.
-
-    Args:
-        model: The model that thought; another model's blocks are not checked.
-        prefix: Fingerprint of everything before the message.
-        text: The thinking as shown.
-        number: Which thinking block of its message it is.
-
-    Returns:
-        An opaque text; each of its four parts can be checked alone.
-    """
-    return ".".join((model, str(number), _mac(text), _mac(prefix)))
-
-
-def _mac(text: str) -> str:
-    return hashlib.sha256(b"scripted upstream:" + text.encode()).hexdigest()[:40]
-
-
-def signature_flaw(signed: str, model: str, prefix: str | None, text: str) -> str | None:
-    """
-    Say what is wrong with a signature that comes back in a history.
-
-    Args:
-        signed: The signature.
-        model: The model that is asked now.
-        prefix: Fingerprint of everything before the message; ``None`` for a model that does not check it.
-        text: The thinking it is said to belong to.
-
-    Returns:
-        ``None`` when it is right, or nothing can be said (another model's).
-    """
-    parts = signed.rsplit(".", 3)
-    if len(parts) != len(("model", "number", "text", "prefix")):
-        return "Invalid `signature` in `thinking` block"
-    if parts[0] != model:
-        return None
-    if parts[2] != _mac(text):
-        return "Invalid `signature` in `thinking` block"
-    if prefix is not None and parts[3] != _mac(prefix):
-        return (
-            "Invalid `signature` in `thinking` block. The block is bound to a different conversation: system, tools"
-            " and every message before it must be unchanged."
-        )
-    return None
 
 
 def with_text(block: Sealed, text: str) -> Sealed:

@@ -6,11 +6,15 @@ Each kind is a function from the answer the upstream means to send to the one th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from ._answer import Answer, Ending, cut
 from ._frames import Frame, frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
 
 def _insert(answer: Answer, bad: Frame) -> Answer:
     """Put a frame in place of everything from the middle of the first text on."""
@@ -93,7 +97,8 @@ class Garbage:
     def __post_init__(self) -> None:
         if self.kind not in _GARBAGE:
             known = ", ".join(GARBAGE_KINDS)
-            raise ValueError(f"{self.kind!r} is not a kind of garbage: {known}")  # noqa: EM102, TRY003  # Reason: once
+            message = f"{self.kind!r} is not a kind of garbage: {known}"
+            raise ValueError(message)  # Reason: once
 
     def apply(self, answer: Answer) -> Answer:
         """Spoil the answer."""

@@ -7,11 +7,13 @@ Tests read it to count requests, and to see that nothing is sent after a close a
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from ._replies import Json
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from ._replies import Json
 
 Strategy: TypeAlias = Literal["original", "retry", "prefill", "user_turn", "pause", "refused", "other"]
 
@@ -160,7 +162,7 @@ class RequestLog:
         Raises:
             TimeoutError: An exchange is still going on.
         """
-        self.wait_for(lambda log: log._in_flight == 0, timeout)  # noqa: SLF001  # Reason: its own
+        self.wait_for(lambda _: self._in_flight == 0, timeout)  # Reason: its own
 
     def wait_closed(self, timeout: float = 10.0) -> None:
         """

@@ -6,15 +6,19 @@ Everything follows from the request's content, except the number of times an ori
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from ._continuers import Continuer, Interrupted, Opening
 from ._conversation import Conversation, Messages, Place, anchor_of, candidates, find_place, quotes, text_of
 from ._frames import Sealed, seal, with_text
-from ._log import Strategy
 from ._replies import Json, Reply
-from ._scripts import Script
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ._log import Strategy
+    from ._scripts import Script
 
 # How many wordings beyond those already given are tried when a partial answer has to be recognised: an upstream that
 # was started anew has given none.
@@ -105,7 +109,7 @@ class Model:
         Returns:
             Whether the last message is the whole of a reply that paused.
         """
-        if len(messages) < 2 or messages[-1]["role"] != "assistant":  # noqa: PLR2004  # Reason: a question and its answer
+        if not messages[1:] or messages[-1]["role"] != "assistant":  # Reason: a question and its answer
             return False
         found = self._find(Conversation.from_body(body, messages[:-1]), messages[-1]["content"])
         return found is not None and found[2].complete and found[1].ending == "pause_turn"
@@ -177,4 +181,4 @@ def _opened(opening: Opening, place: Place) -> tuple[Sealed, ...]:
     if rest and rest[0].text is not None and (place.in_text or not opening.text):
         text = rest[0].text
         return with_text(rest[0], opening.text + (text.lstrip() if opening.strip else text)), *rest[1:]
-    return ((said, *rest) if opening.text else rest)
+    return (said, *rest) if opening.text else rest

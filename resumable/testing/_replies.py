@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 import random
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 Json: TypeAlias = dict[str, Any]
 
@@ -181,7 +183,7 @@ def pieces(text: str, seed: str) -> list[str]:
         The deltas in order; joined they are the text.
     """
     parts = _PIECE.findall(text)
-    chance = random.Random(f"{seed}:{len(text)}")  # noqa: S311  # Reason: reproducible, not secret
+    chance = random.Random(f"{seed}:{len(text)}")  # Reason: reproducible, not secret
     deltas: list[str] = []
     at = 0
     while at < len(parts):
@@ -205,7 +207,7 @@ def json_pieces(value: Mapping[str, Any], seed: str) -> list[str]:
     if not value:
         return [""]
     text = msgspec.json.encode(value).decode()
-    chance = random.Random(f"{seed}:{len(text)}")  # noqa: S311  # Reason: reproducible, not secret
+    chance = random.Random(f"{seed}:{len(text)}")  # Reason: reproducible, not secret
     deltas = [""]
     at = 0
     while at < len(text):

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from ._conversation import Messages, blocks_of, normalised, prefix_mark
-from ._frames import signature_flaw
-from ._replies import Json
+from ._signatures import signature_flaw
+
+if TYPE_CHECKING:
+    from ._replies import Json
 
 NEW_VERSION = "2026-10-21"
 THREADS_BETA = "message-threads-2026-08-12"
@@ -210,9 +212,7 @@ def _prefill(asked: Asked) -> Iterator[str]:
     if prefill is None:
         return
     if not asked.takes_prefill(asked.model):
-        yield (
-            "This model does not support assistant message prefill. The conversation must end with a user message."
-        )
+        yield ("This model does not support assistant message prefill. The conversation must end with a user message.")
     content = prefill["content"]
     kinds = [block.get("type") for block in content]
     if asked.thinks and (not kinds or kinds[0] not in _THINKING):

@@ -6,34 +6,52 @@ Each is a function from a conversation to a reply, deterministic, and worded ane
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
 from ._conversation import Conversation
 from ._replies import Block, Json, Raw, Reply, ServerToolResult, ServerToolUse, Text, Thinking, ToolUse
 
+if TYPE_CHECKING:
+    import random
+
 Script: TypeAlias = Callable[[Conversation], Reply]
 
-_OPENERS = (
-    "Sure", "Gladly", "Certainly", "Here it is", "Right", "Well", "Good question", "In brief", "First of all", "Now",
-    "To begin with", "Looking at this", "There is more to it", "Yes", "As it happens", "Broadly", "Put simply", "Often",
-)  # fmt: skip
-_WORDS = (
-    "river stone answer light market garden engine signal winter harbour letter bridge window forest number reason"
-    " island pattern summer machine paper valley question silver morning journey copper language shadow castle ocean"
-    " measure mountain thread village music copies carries follows returns remains becomes reaches divides explains"
-    " gathers quiet narrow early bright common heavy simple distant hollow careful plain steady ancient"
-    " under beyond within without because although whenever therefore between against toward despite"
-).split()
+_OPENINGS = (
+    "Sure|Gladly|Certainly|Here it is|Right|Well|Good question|In brief|First of all|"
+    "Now|To begin with|Looking at this|There is more to it|Yes|As it happens|Broadly|Put simply|Often"
+)
+_OPENERS: Sequence[str] = tuple(_OPENINGS.split("|"))
+_VOCABULARY = (
+    "river stone answer light market garden engine signal winter harbour letter bridge window forest "
+    "number reason island pattern summer machine paper valley question silver morning journey copper "
+    "language shadow castle ocean measure mountain thread village music copies carries follows returns "
+    "remains becomes reaches divides explains gathers quiet narrow early bright common heavy simple "
+    "distant hollow careful plain steady ancient under beyond within without because although whenever "
+    "therefore between against toward despite"
+)
+_WORDS: Sequence[str] = tuple(_VOCABULARY.split())
+_SHARE_OF_COMMAS = 0.3
 _UNICODE = (
-    "\u6cb3\u6d41\u5f88\u957f\uff0c\u6c34\u5f88\u6e05\u3002", "\u65e5\u672c\u8a9e\u306e\u6587\u7ae0\u3067\u3059\u3002",
-    "\ud55c\uad6d\uc5b4 \ubb38\uc7a5", "\U0001f469\u200d\U0001f469\u200d\U0001f467", "\U0001f1e9\U0001f1ea", "\U0001f44d\U0001f3fd",
-    "na\u00efve caf\u00e9", "e\u0301 combining", "line\u2028separator", "paragraph\u2029separator", "next\u0085line",
-    "no\u00a0break", "\u05e9\u05dc\u05d5\u05dd", "\u0645\u0631\u062d\u0628\u0627", "\u0440\u0435\u043a\u0430", "\U0001d518\U0001d52b\U0001d526",
-)  # fmt: skip
+    "\u6cb3\u6d41\u5f88\u957f\uff0c\u6c34\u5f88\u6e05\u3002",
+    "\u65e5\u672c\u8a9e\u306e\u6587\u7ae0\u3067\u3059\u3002",
+    "\ud55c\uad6d\uc5b4 \ubb38\uc7a5",
+    "\U0001f469\u200d\U0001f469\u200d\U0001f467",
+    "\U0001f1e9\U0001f1ea",
+    "\U0001f44d\U0001f3fd",
+    "na\u00efve caf\u00e9",
+    "e\u0301 combining",
+    "line\u2028separator",
+    "paragraph\u2029separator",
+    "next\u0085line",
+    "no\u00a0break",
+    "\u05e9\u05dc\u05d5\u05dd",
+    "\u0645\u0631\u062d\u0628\u0627",
+    "\u0440\u0435\u043a\u0430",
+    "\U0001d518\U0001d52b\U0001d526",
+)
 
 
 def sentence(chance: random.Random) -> str:
@@ -47,7 +65,7 @@ def sentence(chance: random.Random) -> str:
         A sentence that ends with a full stop.
     """
     words = chance.choices(_WORDS, k=chance.randint(5, 14))
-    if chance.random() < 0.3:  # noqa: PLR2004  # Reason: a share, not a constant with a meaning
+    if chance.random() < _SHARE_OF_COMMAS:  # Reason: a share, not a constant with a meaning
         words[len(words) // 2] += ","
     return " ".join(words).capitalize() + "."
 
@@ -94,7 +112,7 @@ def markdown(chance: random.Random, sections: int = 3) -> str:
     return "\n\n".join([*parts, prose(chance, 3)])
 
 
-def conforming(schema: Any, chance: random.Random, root: Any = None) -> Any:  # noqa: ANN401  # Reason: any JSON
+def conforming(schema: Any, chance: random.Random, root: Any = None) -> Any:  # noqa: ANN401  # Reason: any JSON  # Reason: any JSON
     """
     Make a value that a JSON schema accepts.
 
@@ -121,22 +139,19 @@ def conforming(schema: Any, chance: random.Random, root: Any = None) -> Any:  # 
     return _of_type(schema, chance, root)
 
 
-def _of_type(schema: Json, chance: random.Random, root: Any) -> Any:  # noqa: ANN401  # Reason: any JSON
-    match schema.get("type"):
-        case "object":
-            return {name: conforming(part, chance, root) for name, part in schema.get("properties", {}).items()}
-        case "array":
-            return [conforming(schema.get("items"), chance, root) for _ in range(chance.randint(2, 4))]
-        case "integer":
-            return chance.randint(0, 1000)
-        case "number":
-            return chance.randint(0, 1000) / 4
-        case "boolean":
-            return chance.random() < 0.5  # noqa: PLR2004  # Reason: a coin
-        case "null":
-            return None
-        case _:
-            return " ".join(chance.choices(_WORDS, k=4))
+def _of_type(schema: Json, chance: random.Random, root: object) -> Any:  # noqa: ANN401  # Reason: any JSON  # Reason: any JSON
+    kind = schema.get("type")
+    if kind == "object":
+        return {name: conforming(part, chance, root) for name, part in schema.get("properties", {}).items()}
+    if kind == "array":
+        return [conforming(schema.get("items"), chance, root) for _ in range(chance.randint(2, 4))]
+    plain: Json = {
+        "integer": chance.randint(0, 1000),
+        "number": chance.randint(0, 1000) / 4,
+        "boolean": chance.choice((True, False)),
+        "null": None,
+    }
+    return plain.get(str(kind), " ".join(chance.choices(_WORDS, k=4)))
 
 
 def _text(conversation: Conversation) -> Reply:
@@ -255,7 +270,7 @@ def _pause_turn(conversation: Conversation) -> Reply:
         return _text(conversation)
     chance = conversation.chance()
     search = ServerToolUse("web_search", {"query": " ".join(chance.choices(_WORDS, k=4))})
-    blocks = [Text(prose(chance, 2)), search, ServerToolResult(_results(chance))]
+    blocks: list[Block] = [Text(prose(chance, 2)), search, ServerToolResult(_results(chance))]
     return Reply(blocks, stop_reason="pause_turn")
 
 
@@ -325,10 +340,11 @@ def as_script(reply: str | Reply | Script | Sequence[Reply]) -> Script:
     if isinstance(reply, str):
         if reply not in SCRIPTS:
             known = ", ".join(SCRIPTS)
-            raise ValueError(f"{reply!r} is not a ready-made script: {known}")  # noqa: EM102, TRY003  # Reason: once
+            message = f"{reply!r} is not a ready-made script: {known}"
+            raise ValueError(message)
         return SCRIPTS[reply]
     if isinstance(reply, Reply):
         return lambda conversation: reply.varied(conversation.variant)
-    if isinstance(reply, Sequence):
-        return lambda conversation: reply[conversation.variant % len(reply)]
-    return reply
+    if callable(reply):
+        return reply
+    return lambda conversation: reply[conversation.variant % len(reply)]

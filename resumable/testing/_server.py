@@ -11,25 +11,38 @@ import asyncio
 import contextlib
 import socket
 import struct
+import sys
 import threading
 import zlib
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ._answer import Answer
-from ._exchange import Endpoint, Exchange
 from ._frames import PING
 
-try:
-    import fcntl
-    import termios
-except ImportError:  # pragma: no cover  # Reason: Windows, where a reset may overtake what was sent before it
-    fcntl = termios = None  # type: ignore[assignment]
+if TYPE_CHECKING:
+    from ._answer import Answer
+    from ._exchange import Endpoint, Exchange
 
 _MAX_HEAD = 1024 * 1024
 _LINGER = struct.pack("ii", 1, 0)
 _GZIP_WINDOW = 31
 _REASONS = {200: "OK", 400: "Bad Request", 429: "Too Many Requests", 500: "Internal Server Error"}
+
+
+if sys.platform == "win32":  # pragma: no cover  # Reason: there a reset may overtake what was sent before it
+
+    def _unacknowledged(connected: socket.socket) -> int:
+        del connected
+        return 0
+
+else:
+    import fcntl
+    import termios
+
+    def _unacknowledged(connected: socket.socket) -> int:
+        """Count the bytes the other side's machine has not taken yet."""
+        answer = fcntl.ioctl(connected.fileno(), termios.TIOCOUTQ, b"\0" * 4)
+        return int(struct.unpack("i", answer)[0])
 
 
 class Server:
@@ -67,7 +80,7 @@ class Server:
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
         listener = await asyncio.start_server(self._accept, "127.0.0.1", 0, limit=_MAX_HEAD, backlog=512)
-        self.url = "http://127.0.0.1:{}".format(listener.sockets[0].getsockname()[1])
+        self.url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
         self._ready.set()
         await self._stopping.wait()
         listener.close()
@@ -195,7 +208,8 @@ class _Connection:
 
     async def _reset(self) -> None:
         connected: socket.socket = self._writer.get_extra_info("socket")
-        while _unacknowledged(connected):
+        # The kernel tells nobody when its queue is empty.
+        while _unacknowledged(connected):  # noqa: ASYNC110
             await asyncio.sleep(0.001)
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER)
         self._writer.transport.abort()
@@ -207,14 +221,6 @@ async def _end(task: asyncio.Task[Any]) -> None:
     await asyncio.wait({task})
     if not task.cancelled():
         task.exception()
-
-
-def _unacknowledged(connected: socket.socket) -> int:
-    """Count the bytes the other side's machine has not taken yet."""
-    if fcntl is None:  # pragma: no cover  # Reason: Windows
-        return 0
-    answer = fcntl.ioctl(connected.fileno(), termios.TIOCOUTQ, b"\0" * 4)
-    return int(struct.unpack("i", answer)[0])
 
 
 class _Body:
@@ -259,5 +265,3 @@ class _Body:
             payload = b"%x\r\n%b\r\n" % (len(payload), payload)
         self._writer.write(payload)
         await self._writer.drain()
-
-

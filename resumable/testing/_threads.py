@@ -6,12 +6,16 @@ It holds the whole of a reply or none of it: an interrupted one cannot be contin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from ._conversation import Messages
-from ._replies import Json
 from ._rules import THREADS_BETA, Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ._conversation import Messages
+    from ._replies import Json
 
 _KEPT = ("model", "system", "tools")
 

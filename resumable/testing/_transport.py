@@ -8,15 +8,22 @@ then raises what the HTTP client would raise.
 from __future__ import annotations
 
 import zlib
-from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING
 
 import httpx2
 
-from ._answer import Answer
-from ._exchange import Endpoint, Exchange
 from ._frames import PING
 
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from ._answer import Answer
+    from ._exchange import Endpoint, Exchange
+
 _GZIP_WINDOW = 31
+# The sentences of the real client.
+_CLOSED = "[Errno 9] Bad file descriptor"
+_SILENT = "timed out"
 
 
 class ScriptedTransport(httpx2.BaseTransport):
@@ -120,7 +127,7 @@ class _Delivery:
         answer = self.answer
         for part in answer.frames:
             if self._ended:
-                raise httpx2.ReadError("[Errno 9] Bad file descriptor", request=self._request)
+                raise httpx2.ReadError(_CLOSED, request=self._request)
             self._wait(answer.pause)
             # Counted before it is given: a reader that stops here has had it.
             self._exchange.recorded.bytes_sent += len(part.payload)
@@ -152,7 +159,7 @@ class _Delivery:
         if self._timeout is not None and seconds > self._timeout:
             clock.advance(self._timeout)
             self.end(reusable=False)
-            raise httpx2.ReadTimeout("timed out", request=self._request)
+            raise httpx2.ReadTimeout(_SILENT, request=self._request)
         clock.advance(seconds)
 
     def failure(self) -> httpx2.TransportError:
@@ -162,7 +169,7 @@ class _Delivery:
             limit = ending.seconds if self._timeout is None else min(self._timeout, ending.seconds)
             self._pool.endpoint.clock.advance(limit)
             if limit < ending.seconds or self._timeout == limit:
-                return httpx2.ReadTimeout("timed out", request=self._request)
+                return httpx2.ReadTimeout(_SILENT, request=self._request)
         if ending.how == "refused":
             return httpx2.ConnectError("[Errno 111] Connection refused", request=self._request)
         if ending.how == "rst":

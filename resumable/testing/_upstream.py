@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import msgspec
@@ -20,17 +19,20 @@ from ._continuers import CONTINUERS, Continuer
 from ._conversation import Conversation, normalised, prefix_mark
 from ._exchange import Exchange
 from ._faults import Fault, FaultPlan, reaches_model, suffer
-from ._frames import Frame, Outline, Rendered, render, signature
+from ._frames import Frame, Outline, Rendered, render
 from ._log import Recorded, RequestLog
 from ._model import Model, Speech
 from ._replies import Json, Reply, fingerprint
 from ._rules import Refusal, accepts_prefill, first_flaw
 from ._scripts import Script, as_script
 from ._server import Server
+from ._signatures import signature
 from ._threads import Threads
 from ._usage import PromptCache, input_tokens
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from ._transport import AsyncScriptedTransport, ScriptedTransport
 
 Plan: TypeAlias = FaultPlan | Callable[[int, Recorded], Fault | Sequence[Fault] | None]
@@ -134,7 +136,8 @@ class ScriptedUpstream:
             RuntimeError: The upstream does not serve HTTP: use it in a ``with``, or call `start`.
         """
         if self._server is None:
-            raise RuntimeError("the upstream is not started: use it in a `with`, or call start()")  # noqa: EM101, TRY003
+            message = "the upstream is not started: use it in a `with`, or call start()"
+            raise RuntimeError(message)
         return self._server.url
 
     def transport(self) -> ScriptedTransport:

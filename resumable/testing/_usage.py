@@ -7,12 +7,16 @@ A token is four bytes of canonical JSON here; the cache remembers every prefix t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from ._conversation import blocks_of
-from ._replies import Json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ._replies import Json
 
 _BYTES_PER_TOKEN = 4
 
