@@ -31,8 +31,8 @@ _REGION: Final = 20_000
 _SENTENCE: Final = re.compile(r"(?:[.!?][\"')\]\u201d\u2019]*\s+|[\u3002\uff01\uff1f][\u300d\u300f\u201d]*\s*)(?=\S)")
 _LINE: Final = re.compile(r"\n(?=[^\n])")
 _PARAGRAPH: Final = re.compile(r"\n\s*\n(?=\S)")
+_STATEMENT: Final = re.compile(r"(?:[:.!?\u2026\u3002\uff1a\uff01\uff1f)\]*_\u2014-][ \t]*|\n\s*)\Z")
 _ATTACHED: Final = re.compile("[\u0300-\u036f\u200d\ufe00-\ufe0f\U0001f3fb-\U0001f3ff]")
-_FENCE: Final = re.compile(r"^[ \t>]*(?:```|~~~)", re.MULTILINE)
 
 
 class _Folding(dict[int, str]):
@@ -80,11 +80,6 @@ def unique_length(folded: str, limit: int) -> int | None:
     return low
 
 
-def has_open_fence(text: str) -> bool:
-    """Tell whether *text* ends inside a fenced code block."""
-    return len(_FENCE.findall(text)) % 2 == 1
-
-
 def natural_starts(delivered: str, anchor: str) -> list[int]:
     """
     Return where a model may begin instead of at the anchor.
@@ -118,9 +113,7 @@ def choose_anchor(delivered: str) -> str:
     folded = fold(delivered)
     unique = unique_length(folded, _LONGEST) if folded else 0
     starts = _starts(delivered, unique or 0)
-    start = starts[0]
-    if unique is None:
-        start = next((s for s in starts if _is_distinct(delivered, folded, s)), start)
+    start = next((s for s in starts if _is_distinct(delivered, folded, s)), starts[0])
     return delivered[start:]
 
 
@@ -135,17 +128,35 @@ def _starts(delivered: str, unique: int) -> list[int]:
         length += len(piece)
         weight += weigh(piece)
     far = max(0, end - _LONGEST - _WORD)
-    words = [s for s in range(least, far - 1, -1) if s == 0 or (delivered[s - 1].isspace() and not delivered[s].isspace())]
-    whole = [s for s in range(least, far - 1, -1) if s == 0 or not _ATTACHED.match(delivered[s]) and delivered[s - 1] != "\u200d"]
-    if words and words[0] >= least - _WORD:
-        return [*words, *whole]
-    return [*(whole[:1] or [least]), *words, *whole]
+    places = [s for s in range(least, far - 1, -1) if _is_whole(delivered, s)]
+    inside = [s for s in places if not ends_statement(delivered[max(0, s - 8) : s])]
+    words = [s for s in inside if s == 0 or delivered[s - 1].isspace()]
+    near = [s for s in words if s >= least - _WORD]
+    return [*near, *inside, *places] or [least]
+
+
+def _is_whole(text: str, start: int) -> bool:
+    """Tell whether no character is torn apart by beginning at *start*."""
+    if start in {0, len(text)}:
+        return True
+    return not (text[start].isspace() or _ATTACHED.match(text[start]) or text[start - 1] == "\u200d")
+
+
+def ends_statement(text: str) -> bool:
+    """Tell whether *text* ends a sentence, an announcement or a line, as a preamble does."""
+    return _STATEMENT.search(text) is not None
 
 
 def _is_distinct(delivered: str, folded: str, start: int) -> bool:
-    """Tell whether no natural place to begin reads like the anchor that begins at *start*."""
+    """Tell whether the anchor at *start* reads unlike any other beginning of an answer."""
     anchor = delivered[start:]
     needle = fold(anchor)
+    earlier = folded.rfind(needle, 0, len(folded) - 1) + len(needle)
+    period = folded[earlier:]
+    if earlier >= len(needle) and (period * (len(needle) // len(period) + 1)).startswith(needle):
+        return False  # a model that repeats nothing would begin just so
+    if folded.endswith(folded[-len(needle) - 3 : -len(needle)]) and len(folded) > len(needle) + 3:
+        return False
     return not any(
         folded.startswith(needle, len(folded) - len(fold(delivered[natural:])))
         for natural in natural_starts(delivered, anchor)

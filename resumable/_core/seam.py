@@ -17,7 +17,6 @@ anything else the other places a model may have begun at are followed until they
 
 from __future__ import annotations
 
-import re
 from enum import Enum
 from typing import Final, Literal
 
@@ -26,11 +25,11 @@ import msgspec
 from resumable._core.anchor import (
     choose_anchor,
     fold,
-    has_open_fence,
     natural_starts,
     unique_length,
     weigh,
 )
+from resumable._core.lead import Lead, read_lead, says_finished
 
 __all__ = ("Join", "Missed", "MissedReason", "Quality", "Seam", "SeamFinder", "choose_anchor")
 
@@ -38,24 +37,16 @@ Quality = Literal["exact", "aligned", "unverified"]
 
 WINDOW: Final = 600
 """[characters] Held while nothing is recognised: a preamble, an anchor and some slack."""
-_PREAMBLE: Final = 200
-"""[characters] Longest text before an echo that may be taken for a preamble."""
 _CERTAIN: Final = 16
 """[weight] Least echo taken for one when it is shorter than the anchor."""
 _CERTAIN_NATURAL: Final = 8
 """[weight] The same, when it begins with the line or the sentence."""
-_LONGEST_FAREWELL: Final = 400
-"""[characters] Longest answer that may only say that the message had been complete."""
-_PREAMBLE_END: Final = re.compile(r"(?:\w.*(?:[:.!?\u2026\u3002\uff1a\uff01\uff1f)\]*_\u2014-]\s*|\n\s*)|^\s*(?:\.\.\.|\u2026)\s*)$", re.DOTALL)
-"""A preamble ends a sentence or a line; an ellipsis may stand alone."""
-_OPENING: Final = re.compile(r"""["'`\u201c\u2018\u00ab\u300c\u300e*_~(\[{<>|-]\s?$""")
-"""What a quotation opens with, and then closes with somewhere behind the seam."""
-_FENCE_LINE: Final = re.compile(r"^[ \t]*(?:```|~~~)[\w+-]*[ \t]*\n\s*\Z", re.MULTILINE)
-_FINISHED: Final = re.compile(
-    r"\b(?:already|was|is|had|been|has|have)\b.{0,40}\b(?:complete[d]?|finished|done|ended|everything)\b"
-    r"|\bnothing (?:more|else|left|further)\b|\bno (?:more|further)\b",
-    re.IGNORECASE | re.DOTALL,
-)
+_LIKELY: Final = 4
+"""[weight] Least echo of the line or sentence that an unverified join cuts away."""
+_CONTEXT: Final = 3
+"""[characters] Tail of the delivered text that has to come before a repetition of it."""
+_REMEMBERED: Final = 24
+"""[characters] Head of an answer that is looked for behind that tail."""
 _READINGS: Final = 16
 """How many places of the delivered text a long repetition is compared with at once."""
 
@@ -146,18 +137,15 @@ class SeamFinder:
         unique = unique_length(self._folded, max(len(self._wanted), 1)) if self._wanted else None
         self._is_unique = unique is not None
         self._needle = self._wanted[-unique:] if unique is not None else self._wanted
-        self._naturals = [
-            len(fold(delivered[start:])) for start in natural_starts(delivered, anchor)
-        ]
-        self._fed = 0
-        self._text = ""
-        self._head = ""
+        self._natural_starts = {len(fold(delivered[start:])): start for start in natural_starts(delivered, anchor)}
+        self._fed = self._solid = 0
+        self._text = self._head = ""
         self._ends: list[int] = []
-        self._lines: list[int] = [0]
-        self._readings: list[list[int]] | None = None
-        self._reached: Join | None = None
+        self._lines = [0]
+        self._readings: list[int] = []
+        self._reached: list[Join] = []
         self._landed: Join | None = None
-        self._wrapped = False
+        self._is_wrapped = False
         self._best: Join | None = None
         self._decision: Join | Missed | None = None
 
@@ -193,49 +181,58 @@ class SeamFinder:
         self._text += character
         folded = fold(character)
         if self._landed is not None:
-            return self._settle(self._landed) if folded or self._is_full() else None
-        if self._readings is not None:
+            return self._settle(self._landed) if folded or self._fed - self._landed.cut > self._window else None
+        if folded:
+            self._solid = self._fed
+        if self._readings:
             return self._follow(folded)
         if character == "\n":
             self._lines.append(len(self._head))
         if folded:
             self._head += folded
             self._ends.extend([self._fed] * len(folded))
-            if self._needle and self._head.endswith(self._needle):
-                self._weigh_echo()
-        if self._landed is None and self._readings is None and self._is_full():
+            self._weigh_echo()
+        if self._decision is None and self._fed >= self._window and self._landed is None and not self._readings:
             return self._widen()
-        return None
-
-    def _is_full(self) -> bool:
-        return self._fed >= self._window
+        return self._decision
 
     def _settle(self, join: Join) -> Join | Missed:
-        return Missed(MissedReason.WRAPPED, _unverified(join)) if self._wrapped else join
-
-    # -- an echo may end here ------------------------------------------------------------------
+        if self._is_wrapped:
+            return Missed(MissedReason.WRAPPED, Join("unverified", join.cut))
+        return join
 
     def _weigh_echo(self) -> None:
         """Land, if what arrived is an echo of the delivered tail, maybe behind a preamble."""
-        head, wanted = self._head, len(self._wanted)
-        if not head.endswith(self._wanted):
-            if self._folded.endswith(head) and self._is_certain(len(head)):
-                self._land(len(head), self._is_literal(self._delivered))
-            return
-        literal = self._text.endswith(self._anchor)
+        head, count = self._head, len(self._head)
+        if self._needle and head.endswith(self._needle):
+            if head.endswith(self._wanted):
+                self._weigh_anchor()
+            elif self._folded.endswith(head) and self._is_certain(count):
+                self._land(count, is_literal=self._delivered.endswith(self._text.strip()))
+        elif count in self._natural_starts and self._folded.endswith(head) and weigh(head) >= _LIKELY:
+            self._best = Join("unverified", self._fed)
+
+    def _weigh_anchor(self) -> None:
+        """Land behind the anchor, if nothing but an echo or a preamble stands before it."""
+        whole, shared = len(self._folded), self._shared()
+        lengths = [shared] if shared == len(self._head) else [len(self._wanted)]
+        if shared == whole:
+            lengths.append(whole)
         self._best = self._best or Join("unverified", self._fed)
-        for length in (wanted, *(n for n in self._naturals if n > wanted), self._shared()):
-            if self._folded.endswith(head[-length:]) and self._is_lead(len(head) - length):
-                self._land(length, literal)
-                return
+        for length in lengths:
+            lead = self._lead(length)
+            if lead is not None and self._landed is None:
+                self._is_wrapped = lead is Lead.QUOTATION
+                self._land(length, is_literal=self._text.endswith(self._anchor))
 
     def _is_certain(self, length: int) -> bool:
-        """Tell whether an echo shorter than the anchor can be nothing else."""
-        weight = weigh(self._folded[-length:])
-        return weight >= (_CERTAIN_NATURAL if length in self._naturals else _CERTAIN)
+        """Tell whether a unique echo shorter than the anchor can be nothing else."""
+        least = _CERTAIN_NATURAL if length in self._natural_starts else _CERTAIN
+        return weigh(self._folded[-length:]) >= least
 
-    def _is_literal(self, source: str) -> bool:
-        return source.endswith(self._text.strip())
+    def _may_go_on_so(self) -> bool:
+        """Tell whether what looks like an echo may be text of its own: it has once come next."""
+        return not self._is_unique or self._folded[-_CONTEXT:] + self._head[:_REMEMBERED] in self._folded
 
     def _shared(self) -> int:
         """Length of the longest common ending of what arrived and what was delivered."""
@@ -246,79 +243,69 @@ class SeamFinder:
             length += 1
         return length
 
-    def _land(self, length: int, literal: bool) -> None:
+    def _lead(self, length: int) -> Lead | None:
+        """Tell what stands before the last *length* folded characters; None when it is text."""
+        index = len(self._head) - length
+        if index <= 0:
+            return Lead.NOTHING if index == 0 else None
+        return read_lead(self._text[: self._ends[index] - 1], self._delivered, self._folded)
+
+    def _land(self, length: int, *, is_literal: bool) -> None:
         """The last *length* folded characters are an echo, and it ends here."""
-        join = Join("exact" if literal else "aligned", self._fed)
-        if not self._is_unique and length > len(self._wanted):
-            echo = self._head[-length:]
-            open_readings = [
-                [len(self._folded) - n + length]
-                for n in self._naturals
-                if n > length and self._folded.startswith(echo, len(self._folded) - n)
-            ]
-            if open_readings:
-                self._reached, self._readings = join, open_readings
-                return
+        join = Join("exact" if is_literal else "aligned", self._fed)
+        if length == len(self._head) != len(self._wanted) and self._may_go_on_so():
+            self._decision = Missed(MissedReason.AMBIGUOUS, Join("unverified", join.cut))
+            return
         self._landed = join
 
-    def _is_lead(self, length: int) -> bool:
-        """Tell whether the first *length* folded characters may stand before an echo."""
-        if length == 0:
-            return True
-        lead = self._text[: self._ends[length]]
-        lead = lead[: len(lead) - 1] if self._ends[length] else lead
-        if len(lead) > _PREAMBLE:
-            return False
-        fence = _FENCE_LINE.search(lead)
-        if fence is not None:
-            self._wrapped = not has_open_fence(self._delivered)
-            return fence.start() == 0 or self._is_preamble(lead[: fence.start()])
-        if _OPENING.search(lead):
-            self._wrapped = True
-            return True
-        return self._is_preamble(lead)
-
-    def _is_preamble(self, lead: str) -> bool:
-        self._wrapped = False
-        return bool(_PREAMBLE_END.search(lead)) and fold(lead) not in self._folded
-
-    # -- a repetition longer than the window ---------------------------------------------------
-
-    def _widen(self) -> Missed | None:
+    def _widen(self) -> Join | Missed | None:
         """Give up, unless what arrived repeats some place of the delivered text so far."""
-        readings: list[list[int]] = []
         for offset in self._lines:
             echo = self._head[offset:]
-            place = self._folded.rfind(echo) if len(echo) >= len(self._wanted) else -1
-            while place >= 0 and len(readings) < _READINGS:
-                readings.append([place + len(echo)])
+            place = self._folded.rfind(echo) if len(echo) > len(self._wanted) else -1
+            while place >= 0 and len(self._readings) < _READINGS:
+                self._readings.append(place + len(echo))
                 place = self._folded.rfind(echo, 0, place + len(echo) - 1)
-        if not readings:
-            return self._miss(MissedReason.NO_ANCHOR)
-        self._readings = readings
-        return None
+        if self._readings:
+            return None
+        return self._resolve(MissedReason.NO_ANCHOR)
+
+    def _resolve(self, otherwise: MissedReason) -> Join | Missed | None:
+        """Land where an echo ended, if it was one place."""
+        if len(self._reached) != 1:
+            return self._miss(MissedReason.AMBIGUOUS if self._reached else otherwise)
+        (self._landed,) = self._reached
+        return None if self._landed.cut == self._solid else self._settle(self._landed)
 
     def _follow(self, folded: str) -> Join | Missed | None:
-        readings = self._readings or []
-        self._text = self._text[-len(self._anchor) - 1 :]
-        alive = [r for r in readings if self._folded.startswith(folded, r[0])]
-        for reading in alive:
-            reading[0] += len(folded)
-        self._readings = alive
-        return None
-
-    def _miss(self, reason: MissedReason) -> Missed:
-        return Missed(reason, self._best or Join("unverified", 0))
+        """Drop the readings that this character contradicts; land on the one that is left."""
+        if len(self._text) > 2 * self._window:
+            self._text = self._text[-self._window :]
+        if not folded:
+            return None
+        advanced = [r + len(folded) for r in self._readings if self._folded.startswith(folded, r)]
+        self._readings = [r for r in advanced if r < len(self._folded)]
+        if len(self._readings) < len(advanced):
+            quality: Quality = "exact" if self._text.endswith(self._anchor) else "aligned"
+            self._reached.append(Join(quality, self._fed))
+        if self._readings:
+            return None
+        return self._resolve(MissedReason.DIVERGED)
 
     def _conclude(self) -> Join | Missed:
-        if self._landed is not None:
-            return Missed(MissedReason.ANCHOR_ONLY, self._landed)
+        join = self._landed or (self._reached[0] if len(self._reached) == 1 else None)
+        if join is not None:
+            if self._solid > join.cut:
+                return self._settle(join)
+            return Missed(MissedReason.ANCHOR_ONLY, join)
         if not self._head:
             return self._miss(MissedReason.EMPTY)
-        if self._fed <= _LONGEST_FAREWELL and _FINISHED.search(self._text):
+        if self._reached:
+            return self._miss(MissedReason.AMBIGUOUS)
+        if says_finished(self._text):
             return self._miss(MissedReason.SAID_FINISHED)
-        return self._miss(MissedReason.NO_ANCHOR)
+        return self._miss(MissedReason.DIVERGED if self._readings else MissedReason.NO_ANCHOR)
 
-
-def _unverified(join: Join) -> Join:
-    return Join("unverified", join.cut)
+    def _miss(self, reason: MissedReason) -> Missed:
+        best = self._best or (self._reached[0] if self._reached else None)
+        return Missed(reason, Join("unverified", best.cut if best else 0))

@@ -1,0 +1,181 @@
+"""
+What a model may answer when it is asked to go on: continuers for the seam benchmark.
+
+A continuer is a pure function of what was delivered, what it would say next (its own text, the
+rest of the document, whitespace after the cut included) and the anchor it was asked to repeat.
+The phrases come in two lists: the seam was tuned on the first; the second was never looked at.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from random import Random
+
+PREAMBLES: Final = (
+    (
+        "Continuing…\n\n",
+        "Sure, here's the rest:\n\n",
+        "Continuing from where I left off:\n\n",
+        "Of course! Picking up right where it stopped.\n\n",
+        "**Continued:**\n\n",
+        "Here is the continuation: ",
+        "(continued)\n",
+        "好的，继续：\n",
+    ),
+    (
+        "Resuming now.\n\n",
+        "No problem — here's what comes next:\n",
+        "Certainly. I'll carry on from that point:\n\n",
+        "Apologies for the interruption!\n\n",
+        "*(resuming)*\n\n",
+        "Understood. The remaining part: ",
+        "[continuing]\n",
+        "以下是剩余部分：\n\n",
+        "Alright, let me finish this.\n\n",
+    ),
+)
+FAREWELLS: Final = (
+    (
+        "My previous response was already complete.",
+        "I had already finished; there is nothing more to add.",
+        "That was the end of the answer. Everything has been covered.",
+    ),
+    (
+        "It looks like the message was finished before the connection dropped.",
+        "The reply above is complete, so there's nothing left to continue.",
+        "I believe I was done. Let me know if you need anything else!",
+    ),
+)
+_CURLY: Final = str.maketrans({"“": '"', "”": '"', "‘": "'", "’": "'"})
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """
+    What a continuer knows.
+
+    Attributes:
+        delivered: What the caller has; does not end in whitespace.
+        own: What belongs after it.
+        anchor: What the model was asked to repeat.
+        other: Text of another document of the same kind.
+        phrases: Which list of phrases, 0 or 1.
+        chance: Seeded.
+    """
+
+    delivered: str
+    own: str
+    anchor: str
+    other: str
+    phrases: int
+    chance: Random
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """
+    What a continuer says.
+
+    Attributes:
+        text: All of it.
+        own: What must stand behind the delivered text; None when no join is right.
+    """
+
+    text: str
+    own: str | None
+
+
+def _last_line(text: str, end: int) -> int:
+    return text.rfind("\n", 0, end + 1) + 1
+
+
+def _last_sentence(text: str, end: int) -> int:
+    ends = [m.end() for m in re.finditer(r"[.?!]\s+|[。！？]\s*|\n+", text[: end + 1]) if m.end() <= end]
+    return ends[-1] if ends else 0
+
+
+def _anchor(s: Situation) -> Answer:
+    return Answer(s.anchor + s.own, s.own)
+
+
+def _whitespace(s: Situation) -> Answer:
+    return Answer(" ".join(s.anchor.split()) + s.own, s.own)
+
+
+def _quotes(s: Situation) -> Answer:
+    changed = s.anchor.translate(_CURLY) if re.search("[“”‘’]", s.anchor) else s.anchor.replace("'", "’").replace('"', "”")
+    return Answer(changed + s.own, s.own)
+
+
+def _line(s: Situation) -> Answer:
+    return Answer(s.delivered[_last_line(s.delivered, len(s.delivered) - 1) :] + s.own, s.own)
+
+
+def _anchors_line(s: Situation) -> Answer:
+    return Answer(s.delivered[_last_line(s.delivered, len(s.delivered) - len(s.anchor)) :] + s.own, s.own)
+
+
+def _sentence(s: Situation) -> Answer:
+    return Answer(s.delivered[_last_sentence(s.delivered, len(s.delivered) - 1) :] + s.own, s.own)
+
+
+def _anchors_sentence(s: Situation) -> Answer:
+    return Answer(s.delivered[_last_sentence(s.delivered, len(s.delivered) - len(s.anchor)) :] + s.own, s.own)
+
+
+def _preamble(s: Situation) -> Answer:
+    return Answer(s.chance.choice(PREAMBLES[s.phrases]) + s.anchor + s.own, s.own)
+
+
+def _fence(s: Situation) -> Answer:
+    fence = f"```{s.chance.choice(('', 'python', 'text'))}\n"
+    if s.delivered.count("```") % 2:
+        return Answer(fence + s.anchor + s.own, s.own)
+    return Answer(fence + s.anchor + s.own.rstrip() + "\n```", s.own.rstrip())
+
+
+def _start_over(s: Situation) -> Answer:
+    return Answer(s.delivered + s.own, s.own)
+
+
+def _bare(s: Situation) -> Answer:
+    return Answer(s.own, s.own)
+
+
+def _stripped(s: Situation) -> Answer:
+    return Answer(s.own.lstrip(), s.own)
+
+
+def _finished(s: Situation) -> Answer:
+    return Answer(s.chance.choice(FAREWELLS[s.phrases]), None)
+
+
+def _diverges(s: Situation) -> Answer:
+    if s.chance.random() < 0.5:
+        return Answer(s.other[s.chance.randrange(len(s.other) // 2) :], None)
+    kept = s.chance.randint(0, len(s.delivered) - 1)
+    return Answer(s.delivered[:kept] + s.other[len(s.other) // 3 :], None)
+
+
+CONTINUERS: Final[dict[str, Callable[[Situation], Answer]]] = {
+    "repeats the anchor": _anchor,
+    "… with its whitespace normalised": _whitespace,
+    "… with its quotes changed": _quotes,
+    "repeats the line": _line,
+    "repeats the anchor's lines": _anchors_line,
+    "repeats the sentence": _sentence,
+    "repeats the anchor's sentences": _anchors_sentence,
+    "preamble, then the anchor": _preamble,
+    "opens a new fence": _fence,
+    "starts over": _start_over,
+    "goes on without repeating": _bare,
+    "… leading space stripped": _stripped,
+    "says it had finished": _finished,
+    "diverges": _diverges,
+}
+"""Name to continuer; the names stand in the table."""
