@@ -24,6 +24,8 @@ _ENOUGH: Final = 32
 """[weight] An anchor this long is hardly met by chance, and a model copies it without slips."""
 _LONGEST: Final = 240
 """[characters] More costs tokens and slips; a tail that repeats itself for so long is periodic."""
+_BORDER: Final = 4
+"""[characters] Least echo of a line that could be the beginning of the anchor as well."""
 _WORD: Final = 24
 """[characters] How far back an anchor is lengthened to begin with a whole word."""
 _REGION: Final = 20_000
@@ -157,7 +159,8 @@ def _is_distinct(delivered: str, folded: str, start: int) -> bool:
         return False  # a model that repeats nothing would begin just so
     if folded.endswith(folded[-len(needle) - 3 : -len(needle)]) and len(folded) > len(needle) + 3:
         return False
-    return not any(
-        folded.startswith(needle, len(folded) - len(fold(delivered[natural:])))
-        for natural in natural_starts(delivered, anchor)
-    )
+    for natural in natural_starts(delivered, anchor):
+        echo = fold(delivered[natural:])
+        if echo.startswith(needle) or (len(echo) >= _BORDER and needle.startswith(echo)):
+            return False
+    return True

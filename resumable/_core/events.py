@@ -88,8 +88,8 @@ class ContentBlockStop(msgspec.Struct, tag_field="type", tag="content_block_stop
 class MessageDelta(msgspec.Struct, tag_field="type", tag="message_delta"):
     """The message's top level changes: `stop_reason`, cumulative usage."""
 
-    delta: dict[str, Any] = {}  # noqa: RUF012  # Reason: msgspec copies mutable defaults
-    usage: dict[str, Any] = {}  # noqa: RUF012  # Reason: msgspec copies mutable defaults
+    delta: dict[str, Any] = {}  # Reason: msgspec copies mutable defaults
+    usage: dict[str, Any] = {}  # Reason: msgspec copies mutable defaults
 
     @property
     def stop_reason(self) -> str | None:
@@ -109,7 +109,7 @@ class Ping(msgspec.Struct, tag_field="type", tag="ping", gc=False):
 class ErrorEvent(msgspec.Struct, tag_field="type", tag="error"):
     """Upstream gives up on this attempt."""
 
-    error: dict[str, Any] = {}  # noqa: RUF012  # Reason: msgspec copies mutable defaults
+    error: dict[str, Any] = {}  # Reason: msgspec copies mutable defaults
 
 
 class UnknownEvent(msgspec.Struct):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from resumable._core.budget import estimate_tokens
 from resumable._core.events import (
     CitationsDelta,
     ContentBlockDelta,
@@ -29,7 +30,7 @@ from resumable._core.events import (
     input_frame,
     text_frame,
 )
-from resumable._core.transcript import SERVER_CALLS, is_result, parse_input
+from resumable._core.transcript import SERVER_CALLS, THINKING, is_result, parse_input
 
 if TYPE_CHECKING:
     from resumable._core.transcript import Block, Transcript
@@ -57,6 +58,36 @@ def split_blank_end(text: str) -> tuple[str, str]:
     while end and (text[end - 1].isspace() or text[end - 1] in _INVISIBLE):
         end -= 1
     return text[:end], text[end:]
+
+
+#: A request with this beta, or a tool with this field, asks to see tool input as it is written.
+_EAGER_BETA: Final = "fine-grained-tool-streaming"
+_EAGER_FIELD: Final = "eager_input_streaming"
+
+
+def effective_hold(hold: frozenset[str] | None, body: dict[str, Any], betas: str) -> frozenset[str]:
+    """
+    Say what is held for one request.
+
+    Args:
+        hold: The caller's choice, or `None` for the default.
+        body: The request.
+        betas: Its `anthropic-beta` header.
+    """
+    chosen = DEFAULT_HOLD if hold is None else hold
+    tools = body.get("tools") or ()
+    is_eager = _EAGER_BETA in betas or any(isinstance(tool, dict) and tool.get(_EAGER_FIELD) for tool in tools)
+    if hold is None and is_eager:
+        chosen -= {"tool_use"}
+    if "structured_output" in chosen and is_structured(body):
+        chosen |= {"text"}
+    return chosen
+
+
+def is_structured(body: dict[str, Any]) -> bool:
+    """Whether the request asks for structured output."""
+    config = body.get("output_config")
+    return bool(body.get("output_format")) or (isinstance(config, dict) and bool(config.get("format")))
 
 
 class _Mode(Enum):
@@ -110,6 +141,15 @@ class Gate:
     def reopen(self, index: int) -> None:
         """Let the text block at *index*, open in the transcript, go on."""
         self._modes[index] = self._text_mode()
+
+    @property
+    def held_tokens(self) -> int:
+        """[tokens] Estimate of what waits."""
+        return sum(estimate_tokens("".join(held.parts)) for held in self._queue if held.parts)
+
+    def is_stopped(self, index: int) -> bool:
+        """Whether the stop of the block at *index* is among what waits."""
+        return any(isinstance(held.event, ContentBlockStop) and held.event.index == index for held in self._queue)
 
     def discard(self) -> list[str]:
         """Drop what waits, after an attempt has failed, and return the types of the blocks that go with it."""
@@ -175,7 +215,8 @@ class Gate:
                 self._held_since = now
         if is_result(event.block_type):
             self._answers[event.index] = str(event.content_block.get("tool_use_id", ""))
-        return mode in {_Mode.LIVE, _Mode.THINKING}
+        # Redacted thinking arrives whole; like a signature it is worth nothing unless something follows it.
+        return mode in {_Mode.LIVE, _Mode.THINKING} and event.block_type != "redacted_thinking"
 
     def _mode_of(self, block_type: str) -> _Mode:
         hold = self._hold
@@ -185,7 +226,7 @@ class Gate:
             return _Mode.WHOLE
         if block_type in SERVER_CALLS and "server_tool_use" in hold:
             return _Mode.CALL
-        return _Mode.THINKING if block_type == "thinking" and "signature" in hold else _Mode.LIVE
+        return _Mode.THINKING if block_type in THINKING and "signature" in hold else _Mode.LIVE
 
     def _text_mode(self) -> _Mode:
         if "text" in self._hold:
@@ -200,8 +241,10 @@ class Gate:
 
     def _note_stop(self, index: int) -> bool:
         mode = self._modes.pop(index, _Mode.LIVE)
-        if mode is _Mode.WHOLE and parse_input("".join(self._inputs.pop(index))) is not None:
-            del self._incomplete[index]
+        if index == self._flowing_index:
+            self._flowing = None
+        if mode is _Mode.WHOLE and parse_input("".join(self._inputs.pop(index, ()))) is not None:
+            self._incomplete.pop(index, None)
         if index in self._answers:
             call = self._answers.pop(index)
             self._incomplete = {held: its for held, its in self._incomplete.items() if its != call}

@@ -43,7 +43,7 @@ _CERTAIN_NATURAL: Final = 8
 """[weight] The same, when it begins with the line or the sentence."""
 _LIKELY: Final = 4
 """[weight] Least echo of the line or sentence that an unverified join cuts away."""
-_CONTEXT: Final = 3
+_CONTEXT: Final = 8
 """[characters] Tail of the delivered text that has to come before a repetition of it."""
 _REMEMBERED: Final = 24
 """[characters] Head of an answer that is looked for behind that tail."""
@@ -137,7 +137,8 @@ class SeamFinder:
         unique = unique_length(self._folded, max(len(self._wanted), 1)) if self._wanted else None
         self._is_unique = unique is not None
         self._needle = self._wanted[-unique:] if unique is not None else self._wanted
-        self._natural_starts = {len(fold(delivered[start:])): start for start in natural_starts(delivered, anchor)}
+        self._natural_starts = {len(fold(delivered[start:])) for start in natural_starts(delivered, anchor)}
+        self._borders: list[int] = []
         self._fed = self._solid = 0
         self._text = self._head = ""
         self._ends: list[int] = []
@@ -210,6 +211,7 @@ class SeamFinder:
             elif self._folded.endswith(head) and self._is_certain(count):
                 self._land(count, is_literal=self._delivered.endswith(self._text.strip()))
         elif count in self._natural_starts and self._folded.endswith(head) and weigh(head) >= _LIKELY:
+            self._borders.append(count)
             self._best = Join("unverified", self._fed)
 
     def _weigh_anchor(self) -> None:
@@ -231,8 +233,31 @@ class SeamFinder:
         return weigh(self._folded[-length:]) >= least
 
     def _may_go_on_so(self) -> bool:
-        """Tell whether what looks like an echo may be text of its own: it has once come next."""
-        return not self._is_unique or self._folded[-_CONTEXT:] + self._head[:_REMEMBERED] in self._folded
+        """
+        Tell whether what looks like an echo may be text of the model's own.
+
+        So it may where the delivered text has once gone on like that, behind its very end or,
+        should the model have repeated only a line or sentence, behind that.
+        """
+        folded, head = self._folded, self._head
+        if not self._is_unique or folded[-_CONTEXT:] + head[:_REMEMBERED] in folded:
+            return True
+        before = folded[: -len(head)]
+        if 0 < len(before) < _CONTEXT and folded.endswith(before):
+            return True
+        return any(self._may_go_on_behind(border) for border in self._borders)
+
+    def _may_go_on_behind(self, border: int) -> bool:
+        """Tell whether the model may have repeated only *border* characters: see `_may_go_on_so`."""
+        folded, head = self._folded, self._head
+        repeated = folded[-border:]
+        place = folded.rfind(repeated, 0, len(folded) - 1)
+        if place == len(folded) - len(head):  # where a longer echo begins anyway: look before that
+            if weigh(repeated) >= _CERTAIN:
+                return True
+            place = folded.rfind(repeated, 0, place + border - 1)
+        seen = folded[place + border :][:_REMEMBERED]
+        return place >= 0 and head.startswith(seen, border)
 
     def _shared(self) -> int:
         """Length of the longest common ending of what arrived and what was delivered."""
@@ -262,20 +287,15 @@ class SeamFinder:
         """Give up, unless what arrived repeats some place of the delivered text so far."""
         for offset in self._lines:
             echo = self._head[offset:]
-            place = self._folded.rfind(echo) if len(echo) > len(self._wanted) else -1
+            if len(echo) <= len(self._wanted) or self._lead(len(echo)) is None:
+                continue
+            place = self._folded.rfind(echo)
             while place >= 0 and len(self._readings) < _READINGS:
                 self._readings.append(place + len(echo))
                 place = self._folded.rfind(echo, 0, place + len(echo) - 1)
-        if self._readings:
-            return None
-        return self._resolve(MissedReason.NO_ANCHOR)
-
-    def _resolve(self, otherwise: MissedReason) -> Join | Missed | None:
-        """Land where an echo ended, if it was one place."""
-        if len(self._reached) != 1:
-            return self._miss(MissedReason.AMBIGUOUS if self._reached else otherwise)
-        (self._landed,) = self._reached
-        return None if self._landed.cut == self._solid else self._settle(self._landed)
+        if not self._readings:
+            return self._miss(MissedReason.NO_ANCHOR)
+        return self._miss(MissedReason.AMBIGUOUS) if self._may_go_on_so() else None
 
     def _follow(self, folded: str) -> Join | Missed | None:
         """Drop the readings that this character contradicts; land on the one that is left."""
@@ -290,7 +310,10 @@ class SeamFinder:
             self._reached.append(Join(quality, self._fed))
         if self._readings:
             return None
-        return self._resolve(MissedReason.DIVERGED)
+        if len(self._reached) != 1:
+            return self._miss(MissedReason.AMBIGUOUS if self._reached else MissedReason.DIVERGED)
+        (self._landed,) = self._reached
+        return None if self._landed.cut == self._fed else self._settle(self._landed)
 
     def _conclude(self) -> Join | Missed:
         join = self._landed or (self._reached[0] if len(self._reached) == 1 else None)

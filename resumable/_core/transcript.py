@@ -30,13 +30,6 @@ if TYPE_CHECKING:
 
 THINKING: Final = frozenset({"thinking", "redacted_thinking"})
 SERVER_CALLS: Final = frozenset({"server_tool_use", "mcp_tool_use"})
-#: Blocks whose content is known to be whole once they have stopped. Others are carried, never continued.
-KNOWN_BLOCKS: Final = (
-    THINKING
-    | SERVER_CALLS
-    | {"text", "tool_use", "container_upload", "compaction", "fallback", "connector_text", "mcp_tool_listing"}
-)
-
 _DELTAS_OF: Final[dict[str, tuple[type, ...]]] = {
     "text": (TextDelta, CitationsDelta),
     "thinking": (ThinkingDelta, SignatureDelta),
@@ -110,7 +103,7 @@ class Grammar:
         _require(allowed is None or isinstance(event.delta, allowed), "a delta of another block's type")
 
 
-def _require(condition: bool, problem: str) -> None:  # noqa: FBT001  # Reason: reads as the sentence it is
+def _require(condition: bool, problem: str) -> None:  # Reason: reads as the sentence it is
     if not condition:
         raise RemoteProtocolError(problem)
 

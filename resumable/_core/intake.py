@@ -1,0 +1,221 @@
+"""
+What one attempt sends, from bytes to what the caller gets because of it.
+
+The hot path: frames are split, decoded once, checked, and go on as the bytes they came in
+unless their index, text or usage must change. Raises `AttemptError`; the session catches it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from resumable._core.errors import AttemptError, RemoteProtocolError, UpstreamEventError
+from resumable._core.events import (
+    ContentBlockDelta,
+    ContentBlockStart,
+    ContentBlockStop,
+    ErrorEvent,
+    Event,
+    MessageDelta,
+    MessageStart,
+    MessageStop,
+    Ping,
+    TextDelta,
+    UnknownEvent,
+    decode,
+    edit,
+    encode,
+)
+from resumable._core.sse import Frame, FrameParser
+from resumable._core.transcript import SERVER_CALLS, THINKING, Grammar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from resumable._core.hold import Gate
+    from resumable._core.seam import Join
+    from resumable._core.splice import Ended
+
+_SLOW_BLOCKS = THINKING | SERVER_CALLS
+
+
+class Mapper(Protocol):
+    """Makes a later attempt's events part of the message that is under way."""
+
+    join: Join | None
+    ended: Ended | None
+
+    @property
+    def delivered(self) -> str:
+        """Text the seam joins on to."""
+        ...
+
+    def is_transparent(self, index: int) -> bool:
+        """Whether text of the block at upstream *index* goes on as the bytes it came in."""
+        ...
+
+    def feed(self, event: Event, frame: Frame) -> list[tuple[Event, bytes]]:
+        """Map one event, in grammar, with its upstream index."""
+        ...
+
+
+class Intake:
+    """
+    Reads one attempt's response; make a new one for each.
+
+    Attributes:
+        grammar: What it has sent so far.
+        message: `message` of its `message_start`, or `None` before it.
+        usage: The last usage it told.
+        is_complete: Whether the message is: a `stop_reason` or `message_stop` was delivered.
+        is_over: Whether `message_stop` was delivered.
+        progressed: Whether anything but pings and comments came since the caller last looked.
+        is_slow: Whether a block is open that may rightly be silent for long.
+        output_tokens: [tokens] As upstream measured them; `None` until it says.
+    """
+
+    def __init__(
+        self, gate: Gate, mapper: Mapper | None, merge: Callable[[dict[str, Any]], dict[str, Any]] | None
+    ) -> None:
+        """
+        Args:
+            gate: Where events wait; the session's.
+            mapper: Maps the events on to the message that is under way; `None` for the first.
+            merge: Makes the final usage out of this attempt's; `None` leaves it as it is.
+        """
+        self._parser = FrameParser()
+        self._gate = gate
+        self._mapper = mapper
+        self._merge = merge
+        self.grammar = Grammar()
+        self.message: dict[str, Any] | None = None
+        self.usage: dict[str, Any] = {}
+        self.is_complete = False
+        self.is_over = False
+        self.progressed = False
+        self.is_slow = True
+        self.output_tokens: int | None = None
+        self.received = 0
+
+    @property
+    def ended(self) -> Ended | None:
+        """Set when a limit of the caller's ends the message here."""
+        return None if self._mapper is None else self._mapper.ended
+
+    def feed(self, data: bytes, now: float, out: list[bytes]) -> None:
+        """
+        Take bytes as they arrive.
+
+        Args:
+            data: In stream order, split anywhere.
+            now: [s] The driver's clock.
+            out: Receives the frames for the caller, also those before a failure.
+
+        Raises:
+            AttemptError: The attempt has failed.
+        """
+        self.received += len(data)
+        gate, mapper = self._gate, self._mapper
+        for frame in self._parser.feed(data):
+            event = decode(frame)
+            if (
+                type(event) is ContentBlockDelta
+                and type(event.delta) is TextDelta
+                and (mapper is None or mapper.is_transparent(event.index))
+                and frame.name
+                and gate.pass_text(event.index, event.delta.text)
+            ):
+                self.progressed = True
+                out.append(frame.raw)
+            else:
+                self._take(event, frame, now, out)
+                if self.is_over or self.ended is not None:
+                    return
+
+    def finish(self, now: float, out: list[bytes]) -> None:
+        """
+        Take the last frame, if only its blank line is missing; a torn one is dropped.
+
+        Raises:
+            AttemptError: That frame made the attempt fail.
+        """
+        frame = self._parser.finish()
+        if frame is None or self.is_over:
+            return
+        try:
+            event = decode(frame)
+        except RemoteProtocolError:
+            return
+        if frame.data:
+            self._take(event, frame, now, out)
+
+    def _take(self, event: Event, frame: Frame, now: float, out: list[bytes]) -> None:
+        if isinstance(event, ErrorEvent):
+            raise _upstream_error(event, frame)
+        if isinstance(event, Ping | UnknownEvent):
+            out += self._gate.push(event, frame.raw, now)
+            self.progressed |= isinstance(event, UnknownEvent) and bool(event.type)
+            return
+        if isinstance(event, MessageStop) and not self.grammar.is_started:
+            problem = "message_stop before message_start"
+            raise RemoteProtocolError(problem)
+        if self._is_ending(event):
+            self._close_blocks(now, out)
+        self.grammar.check(event)
+        self._note(event)
+        frame = self._named(event, frame)
+        if self._mapper is None:
+            self._deliver(event, frame.raw, now, out)
+            return
+        for mapped, raw in self._mapper.feed(event, frame):
+            self._deliver(mapped, raw, now, out)
+
+    def _is_ending(self, event: Event) -> bool:
+        return isinstance(event, MessageStop) or (isinstance(event, MessageDelta) and event.stop_reason is not None)
+
+    def _close_blocks(self, now: float, out: list[bytes]) -> None:
+        """Stop what upstream left open when it ended the message (some proxies drop those events)."""
+        for index in self.grammar.open_indices:
+            stop = encode("content_block_stop", {"index": index})
+            data = stop.partition(b"data: ")[2].rstrip(b"\n")
+            self._take(ContentBlockStop(index), Frame(b"content_block_stop", data, stop), now, out)
+
+    def _note(self, event: Event) -> None:
+        self.progressed = True
+        if isinstance(event, ContentBlockStart | ContentBlockStop):
+            self.is_slow = not self.grammar.open_types.isdisjoint(_SLOW_BLOCKS)
+        elif isinstance(event, MessageStart):
+            self.is_slow = False
+            self.message = event.message
+            usage = event.message.get("usage")
+            self.usage = dict(usage) if isinstance(usage, dict) else {}
+        elif isinstance(event, MessageDelta):
+            self.usage.update({name: value for name, value in event.usage.items() if value is not None})
+            output = event.usage.get("output_tokens")
+            self.output_tokens = output if isinstance(output, int) else self.output_tokens
+
+    def _named(self, event: Event, frame: Frame) -> Frame:
+        """Give a frame the name that a proxy took from it: clients skip events without one."""
+        if frame.name and not (self._merge is not None and isinstance(event, MessageDelta)):
+            return frame
+        changes = (
+            {} if self._merge is None or not isinstance(event, MessageDelta) else {"usage": self._merge(event.usage)}
+        )
+        raw = edit(Frame(b"", frame.data, b""), **changes)
+        name, _, data = raw.removeprefix(b"event: ").partition(b"\ndata: ")
+        return Frame(name, data.rstrip(b"\n"), raw)
+
+    def _deliver(self, event: Event, raw: bytes, now: float, out: list[bytes]) -> None:
+        out += self._gate.push(event, raw, now)
+        if self._is_ending(event):
+            self.is_complete = True
+            self.is_over = isinstance(event, MessageStop)
+
+
+def _upstream_error(event: ErrorEvent, frame: Frame) -> AttemptError:
+    kind = event.error.get("type")
+    details = event.error.get("details")
+    code = details.get("error_code") if isinstance(details, dict) else None
+    return UpstreamEventError(
+        kind if isinstance(kind, str) else None, code if isinstance(code, str) else None, frame.raw
+    )

@@ -1,0 +1,107 @@
+"""What recovery did, as facts: attempts, seams, waits, what was dropped, and the books (law L11)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+if TYPE_CHECKING:
+    from resumable._core.continuation import Strategy
+    from resumable._core.errors import AttemptError
+    from resumable._core.seam import Seam
+
+
+class Attempt(msgspec.Struct):
+    """
+    One request upstream.
+
+    Attributes:
+        number: From 1.
+        strategy: How it relates to what had been delivered.
+        opened_at: [s] On the session's clock.
+        ended_at: [s] When it failed or the message was complete; `None` while it runs.
+        failure: Why it ended badly; `None` otherwise.
+        delay: [s] Waited after it.
+        message_id: The API's id for what it sent.
+        model: The model that answered.
+        request_id: The API's `request-id`.
+        usage: The API's usage, as far as it was told.
+        output_tokens: [tokens] Measured where the API told them, else estimated.
+        is_estimated: Whether `output_tokens` is an estimate.
+        discarded: Types of the blocks that were held back and dropped with it.
+    """
+
+    number: int
+    strategy: Strategy
+    opened_at: float
+    ended_at: float | None = None
+    failure: AttemptError | None = None
+    delay: float = 0.0
+    message_id: str | None = None
+    model: str | None = None
+    request_id: str | None = None
+    usage: dict[str, Any] = {}  # Reason: msgspec copies mutable defaults
+    output_tokens: int = 0
+    is_estimated: bool = False
+    discarded: list[str] = []  # Reason: msgspec copies mutable defaults
+
+
+class Report(msgspec.Struct):
+    """
+    What recovery did for one stream; it grows while the stream runs.
+
+    Attributes:
+        session_id: The session's ID.
+        attempts: In order; at least one once the stream is open.
+        seams: One for each continuation that joined.
+        synthesised: Name of the ending that recovery wrote in upstream's place, or `None`.
+        overdue: How many times blocks flowed live because they had been held for too long.
+    """
+
+    session_id: str
+    attempts: list[Attempt] = []  # Reason: msgspec copies mutable defaults
+    seams: list[Seam] = []  # Reason: msgspec copies mutable defaults
+    synthesised: str | None = None
+    overdue: int = 0
+
+    @property
+    def waited(self) -> float:
+        """[s] Spent waiting between attempts."""
+        return sum(attempt.delay for attempt in self.attempts)
+
+    @property
+    def discarded(self) -> list[str]:
+        """Types of all blocks that were held back and dropped."""
+        return [kind for attempt in self.attempts for kind in attempt.discarded]
+
+    @property
+    def output_tokens(self) -> int:
+        """[tokens] Of all attempts together, measured and estimated."""
+        return sum(attempt.output_tokens for attempt in self.attempts)
+
+    @property
+    def has_estimates(self) -> bool:
+        """Whether any of the books is an estimate."""
+        return any(attempt.is_estimated for attempt in self.attempts)
+
+
+class Notice(msgspec.Struct, frozen=True):
+    """
+    One decision about a failure, as told to `on_recovery` and to the log; no content, no keys.
+
+    Attributes:
+        session_id: The session's ID.
+        attempt: Number of the attempt that failed.
+        failure: Why.
+        verdict: `retry`, `continue`, `finish` or `give_up`.
+        strategy: Of the next attempt; `None` where there is none.
+        delay: [s] Until the next attempt.
+    """
+
+    session_id: str
+    attempt: int
+    failure: AttemptError
+    verdict: str
+    strategy: Strategy | None
+    delay: float

@@ -1,0 +1,121 @@
+"""Until when an attempt may be silent: the watchdogs and deadlines, as numbers."""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+from resumable._core.errors import StreamStalledError
+
+#: [s] How long a complete message may take to end its body, so that the connection can be reused;
+#: and how long `message_stop` may take to follow a `stop_reason`.
+LINGER = 10.0
+
+
+class Timeouts(Protocol):
+    """What the watchdogs need of a policy."""
+
+    @property
+    def bytes_timeout(self) -> float:
+        """[s] Without any byte."""
+        ...
+
+    @property
+    def progress_timeout(self) -> float:
+        """[s] Without an event other than a ping."""
+        ...
+
+    @property
+    def thinking_timeout(self) -> float:
+        """[s] The same while thinking or a server tool is open, or before the first event."""
+        ...
+
+    @property
+    def first_event_timeout(self) -> float | None:
+        """[s] From an attempt's start to its first event."""
+        ...
+
+    @property
+    def total_timeout(self) -> float | None:
+        """[s] For the whole session."""
+        ...
+
+
+class Watch:
+    """
+    The watchdogs of one session.
+
+    Pings reset a read timeout, so silence has two meanings: no *bytes*, and no *progress*.
+    Noting what arrived is two assignments; the sums are done when somebody asks.
+    """
+
+    def __init__(self, timeouts: Timeouts, started_at: float) -> None:
+        self._timeouts = timeouts
+        self._total = math.inf if timeouts.total_timeout is None else started_at + timeouts.total_timeout
+        self._first_event = math.inf
+        self._bytes_at = self._progress_at = started_at
+        self._progress_limit = timeouts.thinking_timeout
+        self._factor = 1.0
+        self._linger = math.inf
+
+    @property
+    def deadline(self) -> float:
+        """[s] When the first of the watchdogs fires, on the driver's clock."""
+        its = self._timeouts
+        return min(
+            self._bytes_at + its.bytes_timeout,
+            self._progress_at + self._progress_limit,
+            self._first_event,
+            self._total,
+            self._linger,
+        )
+
+    def open(self, now: float) -> None:
+        """Start the watchdogs of an attempt that is being sent."""
+        first = self._timeouts.first_event_timeout
+        self._first_event = math.inf if first is None else now + first
+        self._bytes_at = self._progress_at = now
+        self._progress_limit = self._timeouts.thinking_timeout * self._factor
+        self._linger = math.inf
+
+    def receive(self, now: float, *, progressed: bool, is_slow: bool) -> None:
+        """
+        Note that bytes arrived.
+
+        Args:
+            now: [s] The driver's clock.
+            progressed: Whether an event other than a ping was among them.
+            is_slow: Whether a block is open that may rightly be silent for long.
+        """
+        self._bytes_at = now
+        if progressed:
+            self._progress_at = now
+            self._factor = 1.0
+            self._first_event = math.inf
+            its = self._timeouts
+            self._progress_limit = its.thinking_timeout if is_slow else its.progress_timeout
+
+    def shift(self, pause: float) -> None:
+        """Leave out a time [s] in which nobody read."""
+        self._bytes_at += pause
+        self._progress_at += pause
+        self._first_event += pause
+
+    def linger(self, now: float) -> None:
+        """Note that the message is complete: only the end of the body is still to come."""
+        self._linger = now + LINGER
+
+    def stall(self, now: float) -> StreamStalledError | None:
+        """Say which watchdog has fired by *now*, if any."""
+        its = self._timeouts
+        if now >= self._total:
+            return StreamStalledError("total", its.total_timeout or 0.0)
+        if now >= self._first_event:
+            return StreamStalledError("first_event", its.first_event_timeout or 0.0)
+        if now >= self._progress_at + self._progress_limit:
+            limit = self._progress_limit
+            self._factor *= 2  # It may simply be slow: the next attempt gets longer.
+            return StreamStalledError("progress", limit)
+        if now >= self._bytes_at + its.bytes_timeout:
+            return StreamStalledError("bytes", its.bytes_timeout)
+        return None

@@ -1,0 +1,206 @@
+"""
+The SDK's middleware that makes its streams unbreakable, and `wrap`, which puts it into a client.
+
+Everything but `POST /v1/messages` with a stream passes through and keeps the SDK's own retries.
+"""
+
+from __future__ import annotations
+
+import secrets
+from random import random
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import anthropic
+
+from resumable._core.continuation import Memory, without_unsigned_thinking
+from resumable._core.errors import ConfigurationError
+from resumable._core.hold import HOLDABLE, effective_hold
+from resumable._core.session import Session
+from resumable._drive import AsyncDriver, Driver, SystemClock, Teller
+from resumable._policy import RetryPolicy
+from resumable.middleware._splice import AsyncBody, Body, refused, spliced
+from resumable.middleware._wire import AsyncSDKWire, SDKWire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from resumable._core.report import Notice
+    from resumable._drive import Clock
+
+__all__ = ("Resumable", "wrap")
+
+ClientT = TypeVar("ClientT", bound="anthropic.Anthropic | anthropic.AsyncAnthropic")
+
+_STORES: Final = (None, "memory://")
+
+
+class Resumable(anthropic.Middleware):
+    """
+    Middleware for `Anthropic(middleware=[…])` and `AsyncAnthropic`; put it last, next to the network.
+
+    Make one and share it: it may serve any number of clients, threads and tasks at once. After a
+    fork the child may go on using it for new calls; a stream that was open belongs to the parent.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: str | None = None,
+        policy: RetryPolicy | None = None,
+        hold: Collection[str] | None = None,
+        on_recovery: Callable[[Notice], None] | None = None,
+        clock: Clock | None = None,
+        chance: Callable[[], float] = random,
+    ) -> None:
+        """
+        Args:
+            store: Where sessions are kept; `None` and `"memory://"` keep them in this process.
+            policy: Limits, waits and watchdogs; `None` for the defaults.
+            hold: What is held back until it is complete, names out of `tool_use`,
+                `server_tool_use`, `structured_output`, `signature`, `text_edge`, `text`;
+                `None` for all but the last. What is not held flows at once, and can't be
+                recovered when it is cut.
+            on_recovery: Called with the facts of each decision, in the thread or task that reads.
+            clock: Where time comes from; for tests.
+            chance: Draws from [0, 1); for tests.
+
+        Raises:
+            ConfigurationError: An argument cannot work.
+        """
+        if store not in _STORES:
+            raise ConfigurationError("store", "this version keeps sessions in memory only", "pass None or 'memory://'")
+        if policy is not None and not isinstance(policy, RetryPolicy):
+            raise ConfigurationError("policy", f"{type(policy).__name__} is no RetryPolicy", "pass a RetryPolicy")
+        self._policy = policy or RetryPolicy()
+        self._hold = _checked_hold(hold)
+        self._on_recovery = on_recovery
+        self._clock: Clock = clock or SystemClock()
+        self._chance = chance
+        self._memory = Memory()
+
+    def handle(self, request: anthropic.APIRequest, call_next: anthropic.CallNext) -> anthropic.APIResponse[Any]:
+        """Make one call's stream unbreakable; anything else passes through."""
+        if not _is_message(request):
+            return call_next(request)
+        request = _sanitised(request)
+        if not request.stream:
+            return call_next(request)
+        session = self._session(request)
+        wire = SDKWire(request, call_next, **self._wire_options())
+        driver = Driver(session, wire, self._clock, Teller(session, self._on_recovery))
+        try:
+            error = driver.start()
+        except BaseException:
+            driver.close()
+            raise
+        answer: anthropic.APIResponse[Any] = (
+            spliced(wire, Body(driver, wire), session.report)
+            if error is None
+            else refused(wire, error, request, session.report)
+        )
+        return answer
+
+    async def handle_async(
+        self, request: anthropic.APIRequest, call_next: anthropic.AsyncCallNext
+    ) -> anthropic.AsyncAPIResponse[Any]:
+        """Make one call's stream unbreakable; anything else passes through."""
+        if not _is_message(request):
+            return await call_next(request)
+        request = _sanitised(request)
+        if not request.stream:
+            return await call_next(request)
+        session = self._session(request)
+        wire = AsyncSDKWire(request, call_next, **self._wire_options())
+        driver = AsyncDriver(session, wire, self._clock, Teller(session, self._on_recovery))
+        try:
+            error = await driver.start()
+        except BaseException:
+            await driver.aclose()
+            raise
+        answer: anthropic.AsyncAPIResponse[Any] = (
+            spliced(wire, AsyncBody(driver, wire), session.report)
+            if error is None
+            else refused(wire, error, request, session.report)
+        )
+        return answer
+
+    def _session(self, request: anthropic.APIRequest) -> Session:
+        body: Any = request.json
+        return Session(
+            body,
+            policy=self._policy,
+            hold=effective_hold(self._hold, body, str(request.headers.get("anthropic-beta") or "")),
+            memory=self._memory,
+            chance=self._chance,
+            session_id=secrets.token_urlsafe(16),
+            now=self._clock.now(),
+        )
+
+    def _wire_options(self) -> dict[str, Any]:
+        is_real = isinstance(self._clock, SystemClock)
+        return {"bytes_timeout": self._policy.bytes_timeout, "is_watched": is_real}
+
+
+def wrap(
+    client: ClientT,
+    *,
+    store: str | None = None,
+    policy: RetryPolicy | None = None,
+    hold: Collection[str] | None = None,
+    on_recovery: Callable[[Notice], None] | None = None,
+) -> ClientT:
+    """
+    Make a client whose streams do not break::
+
+        client = resumable.wrap(anthropic.Anthropic())
+
+    Args:
+        client: An `Anthropic` or `AsyncAnthropic`; it is not changed.
+        store: As in `Resumable`.
+        policy: As in `Resumable`.
+        hold: As in `Resumable`.
+        on_recovery: As in `Resumable`.
+
+    Returns:
+        A client of the same type that shares *client*'s connections.
+
+    Raises:
+        ConfigurationError: *client* is no SDK client, or another argument cannot work.
+    """
+    middleware = Resumable(store=store, policy=policy, hold=hold, on_recovery=on_recovery)
+    return _checked_client(client).with_middleware(middleware)
+
+
+def _checked_client(client: Any) -> Any:  # noqa: ANN401  # Reason: it is what the caller passed, whatever it is
+    if isinstance(client, anthropic.Anthropic | anthropic.AsyncAnthropic):
+        return client
+    what = f"the class {client.__name__}" if isinstance(client, type) else f"a {type(client).__name__}"
+    raise ConfigurationError(
+        "client",
+        f"{what} is no client of the anthropic SDK",
+        "pass anthropic.Anthropic() or anthropic.AsyncAnthropic()",
+    )
+
+
+def _checked_hold(hold: Collection[str] | None) -> frozenset[str] | None:
+    if hold is None:
+        return None
+    remedy = f"pass a collection of names out of {', '.join(HOLDABLE)}"
+    if isinstance(hold, str):
+        raise ConfigurationError("hold", "a single string", remedy)
+    unknown = sorted(str(name) for name in set(hold) - set(HOLDABLE))
+    if unknown:
+        raise ConfigurationError("hold", f"unknown: {', '.join(unknown)}", remedy)
+    return frozenset(hold)
+
+
+def _is_message(request: anthropic.APIRequest) -> bool:
+    path = request.url.partition("?")[0].rstrip("/")
+    return request.method.upper() == "POST" and path.endswith("/v1/messages") and isinstance(request.json, dict)
+
+
+def _sanitised(request: anthropic.APIRequest) -> anthropic.APIRequest:
+    """Remove thinking of ours that upstream would refuse; the request itself where there is none."""
+    body: Any = request.json
+    clean = without_unsigned_thinking(body)
+    return request if clean is body else request.copy(body=clean)

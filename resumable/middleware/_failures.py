@@ -1,0 +1,99 @@
+"""What the SDK and its transport raise or answer into failures the core can judge: facts, no decisions."""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import re
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import anthropic
+
+from resumable._core.errors import ConnectError, StreamInterruptedError, StreamStalledError, UpstreamStatusError
+from resumable.middleware._flavour import httpx
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from resumable._core.errors import AttemptError
+
+# Source: the API's texts for a refused prefill; there is no error code for it.
+_PREFILL_REFUSAL: Final = re.compile(r"prefill|must end with a user message", re.IGNORECASE)
+# Only the text tells a refused certificate from a refused connection.
+_CERTIFICATE: Final = "CERTIFICATE_VERIFY_FAILED"
+
+
+def of_connection(error: anthropic.APIConnectionError) -> ConnectError:
+    """Judge what the SDK raises when no response arrived."""
+    cause = error.__cause__ or error
+    return ConnectError(
+        type(cause).__name__,
+        is_certificate=_CERTIFICATE in str(cause),
+        is_timeout=isinstance(error, anthropic.APITimeoutError),
+    )
+
+
+def of_body(error: Exception, received: int, read_timeout: float) -> AttemptError:
+    """
+    Judge what reading a body raised.
+
+    Args:
+        error: Anything: transports, TLS and content decoders each have exceptions of their own.
+        received: [bytes] Read before it.
+        read_timeout: [s] What the transport was told.
+    """
+    if isinstance(error, httpx.ReadTimeout):
+        return StreamStalledError("bytes", read_timeout)
+    return StreamInterruptedError(type(error).__name__, received)
+
+
+def of_status(status: int, headers: Mapping[str, str], body: bytes) -> UpstreamStatusError:
+    """
+    Judge an error response.
+
+    Args:
+        status: HTTP status.
+        headers: Of the response; names in any case.
+        body: Whole; JSON of the API's, or whatever a proxy sent.
+    """
+    error = _error_of(body)
+    details = error.get("details")
+    code = details.get("error_code") if isinstance(details, dict) else None
+    kind, message = error.get("type"), error.get("message")
+    return UpstreamStatusError(
+        status,
+        error_type=kind if isinstance(kind, str) else None,
+        error_code=code if isinstance(code, str) else None,
+        retry_after=retry_after(headers, time.time()),
+        should_retry={"true": True, "false": False}.get(headers.get("x-should-retry", "")),
+        is_prefill_refusal=isinstance(message, str) and _PREFILL_REFUSAL.search(message) is not None,
+    )
+
+
+def _error_of(body: bytes) -> dict[str, Any]:
+    try:
+        error = json.loads(body).get("error")
+    except (ValueError, AttributeError, RecursionError):
+        return {}
+    return error if isinstance(error, dict) else {}
+
+
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """
+    Read when upstream said to come back.
+
+    Args:
+        headers: `retry-after-ms`, else `retry-after` in seconds or as an HTTP date.
+        now: [s] Wall clock, since the date is on it.
+
+    Returns:
+        [s] From now, or `None`.
+    """
+    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
+        try:
+            return float(headers.get(name, "")) / unit
+        except ValueError:
+            continue
+    date = email.utils.parsedate_tz(headers.get("retry-after", ""))
+    return None if date is None else email.utils.mktime_tz(date) - now

@@ -1,0 +1,185 @@
+"""
+The upstream as the SDK reaches it: one attempt is one call down the middleware chain.
+
+Opens, reads and closes; says what went wrong in the core's words, and keeps the SDK's own object
+for a caller who must see it. The two wires differ by `await` alone.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import TYPE_CHECKING, Any
+
+import anthropic
+
+from resumable._core.errors import StreamInterruptedError
+from resumable._watchdog import WATCHDOG
+from resumable.middleware import _failures
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from resumable._core.states import Open
+    from resumable._watchdog import Guard
+    from resumable.middleware._flavour import httpx
+
+
+class Plug:
+    """
+    What both wires remember.
+
+    Attributes:
+        answer: The last that came down the chain: an `APIResponse` or its async twin, of any status.
+        cause: The last exception of the SDK's or the transport's.
+    """
+
+    def __init__(self, request: anthropic.APIRequest, *, bytes_timeout: float, is_watched: bool) -> None:
+        """
+        Args:
+            request: The caller's.
+            bytes_timeout: [s] The byte watchdog; the caller's own read timeout stays as it is beside it.
+            is_watched: Whether real time passes, so that a blocked read can be broken.
+        """
+        self._request = request
+        self._bytes_timeout = bytes_timeout
+        self._is_watched = is_watched
+        self._guard: Guard | None = None
+        self._response: httpx.Response | None = None
+        self._received = 0
+        self._is_reading = False
+        self.answer: Any = None
+        self.cause: Exception | None = None
+
+    def _request_for(self, action: Open) -> anthropic.APIRequest:
+        """Make the attempt's request, not with `APIRequest.copy`: that copies the whole conversation first."""
+        options = copy.copy(self._request.options)
+        options.json_data = action.plan.body
+        request = copy.copy(self._request)
+        request.options = options
+        request.retries_taken = action.number - 1
+        return request
+
+    def _adopt(self, answer: Any) -> str | None:  # noqa: ANN401  # Reason: either colour's
+        self._response = answer.http_response
+        self._received = 0
+        self._guard = WATCHDOG.watch(self._response) if self._is_watched else None
+        return answer.http_response.headers.get("request-id")  # type: ignore[no-any-return]  # Reason: either colour's
+
+    def _interruption(self, error: Exception) -> Exception:
+        self.cause = error
+        extensions = {} if self._response is None else self._response.request.extensions
+        limit = (extensions.get("timeout") or {}).get("read") or self._bytes_timeout
+        return _failures.of_body(error, self._received, limit)
+
+    def _break(self) -> bool:
+        """End a read that is blocked in another thread or task; whether there was one to end."""
+        if self._is_reading and self._guard is not None:
+            self._guard.arm(-math.inf)
+            return True
+        return False
+
+
+class SDKWire(Plug):
+    """The wire of a synchronous client."""
+
+    def __init__(self, request: anthropic.APIRequest, call_next: anthropic.CallNext, **options: Any) -> None:
+        super().__init__(request, **options)
+        self._call_next = call_next
+        self._data: Iterator[bytes] = iter(())
+
+    def open(self, action: Open) -> str | None:
+        """Send a request and return its `request-id`; see `Wire`."""
+        try:
+            self.answer = self._call_next(self._request_for(action))
+        except anthropic.APIConnectionError as error:
+            self.answer, self.cause = None, error
+            raise _failures.of_connection(error) from error
+        response = self.answer.http_response
+        if not response.is_success:
+            try:
+                body = response.read()
+            except Exception as error:  # noqa: BLE001  # Reason: see `read`
+                raise self._interruption(error) from error
+            raise _failures.of_status(response.status_code, response.headers, body)
+        self._data = response.iter_bytes()
+        return self._adopt(self.answer)
+
+    def read(self, deadline: float) -> bytes:
+        """Read from the response; empty at its end; see `Wire`."""
+        guard = self._guard
+        if guard is not None:
+            guard.arm(deadline)
+        self._is_reading = True
+        try:
+            data = next(self._data, b"")
+        except Exception as error:  # noqa: BLE001  # Reason: transports, TLS and decoders each raise their own
+            raise self._interruption(error) from error
+        finally:
+            self._is_reading = False
+            if guard is not None:
+                guard.arm(None)
+        self._received += len(data)
+        return data
+
+    def close(self) -> None:
+        """Close the response, if one is open; see `Wire`."""
+        response = self._response
+        if response is not None and not self._break():
+            self._response = self._guard = None
+            response.close()
+
+
+class AsyncSDKWire(Plug):
+    """The wire of an asynchronous client."""
+
+    def __init__(self, request: anthropic.APIRequest, call_next: anthropic.AsyncCallNext, **options: Any) -> None:
+        super().__init__(request, **options)
+        self._call_next = call_next
+        self._data: AsyncIterator[bytes] = _nothing()
+
+    async def open(self, action: Open) -> str | None:
+        """Send a request and return its `request-id`; see `Wire`."""
+        try:
+            self.answer = await self._call_next(self._request_for(action))
+        except anthropic.APIConnectionError as error:
+            self.answer, self.cause = None, error
+            raise _failures.of_connection(error) from error
+        response = self.answer.http_response
+        if not response.is_success:
+            try:
+                body = await response.aread()
+            except Exception as error:  # noqa: BLE001  # Reason: see `read`
+                raise self._interruption(error) from error
+            raise _failures.of_status(response.status_code, response.headers, body)
+        self._data = response.aiter_bytes()
+        return self._adopt(self.answer)
+
+    async def read(self, deadline: float) -> bytes:
+        """Read from the response; empty at its end; see `Wire`."""
+        guard = self._guard
+        if guard is not None:
+            guard.arm(deadline)
+        self._is_reading = True
+        try:
+            data = await anext(self._data, b"")
+        except Exception as error:  # noqa: BLE001  # Reason: transports, TLS and decoders each raise their own
+            raise self._interruption(error) from error
+        finally:
+            self._is_reading = False
+            if guard is not None:
+                guard.arm(None)
+        self._received += len(data)
+        return data
+
+    async def close(self) -> None:
+        """Close the response, if one is open; see `Wire`."""
+        response = self._response
+        if response is not None and not self._break():
+            self._response = self._guard = None
+            await response.aclose()
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    for data in ():
+        yield data
