@@ -130,6 +130,10 @@ class Recovery:
             )
         return self._go_on(situation, transcript, verdict.delay, now)
 
+    def join(self) -> None:
+        """Note that a continuation joined; the next seam is a new one."""
+        self._missed.clear()
+
     def accepts(self) -> frozenset[str]:
         """What the next seam may be content with; see `Joining.accept`."""
         accepted = set()

@@ -282,6 +282,7 @@ class Session:
         if mapper.join is not None and (not self.report.seams or self.report.seams[-1].attempt != number):
             at = len(mapper.delivered)
             join = mapper.join
+            self._recovery.join()
             self.report.seams.append(Seam(number, self._plan.strategy.value, at, join.quality, join.cut))
         if mapper.ended is not None and self.state is State.STREAMING:
             self._end_attempt(None, now)
@@ -303,7 +304,10 @@ class Session:
         if self._mapper is not None:
             self._look_at_seam(self._mapper, now, out)
         failure = self._watch.stall(now) or failure if isinstance(failure, _SILENCES) else failure
-        self._was_stopped = self._was_stopped or self._gate.is_stopped(len(self.transcript.blocks) - 1)
+        # Kept over attempts that added nothing: the text may be complete where the caller's ends.
+        has_grown = surfaced_tokens(self.transcript.blocks) > self._surfaced
+        is_stopped = self._gate.is_stopped(len(self.transcript.blocks) - 1)
+        self._was_stopped = is_stopped or (self._was_stopped and not has_grown)
         self._end_attempt(failure, now)
         self._close_blocks(now, out)
         outcome = self._recovery.next(failure, self._plan, self.transcript, now)
