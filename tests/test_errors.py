@@ -88,6 +88,10 @@ SENTENCES: list[tuple[ResumableError, str]] = [
         RetriesExhaustedError(1, UpstreamStatusError(429), PARTIAL, "s1", Exhausted.RETRY_AFTER, 3600.0),
         ("upstream asks to come back in 3600 s, longer than the policy waits: upstream answered 429 (no error type)"),
     ),
+    (
+        RetriesExhaustedError(1, LOST, limit=Exhausted.RETRY_AFTER),
+        f"gave up after 1 attempts (limit: longest acceptable retry-after): {LOST_SENTENCE}",
+    ),
     *(
         (
             NotContinuableError(2, LOST, PARTIAL, "s1", obstacle),
@@ -193,6 +197,14 @@ def test_what_the_model_said_is_in_the_attribute_only(error: RecoveryError):
     assert SECRET not in str(error)
     assert SECRET not in repr(error)
     assert repr(error).startswith(f"{type(error).__name__}(attempts={error.attempts}, last=")
+
+
+def test_the_frame_of_an_error_event_is_in_the_attribute_only():
+    """Upstream's words go to the caller as they came; no sentence and no repr quotes them, not even an outer one."""
+    error = UpstreamEventError("api_error", None, SECRET.encode())
+    outer = RecoveryError(1, error)
+    assert repr(error) == "UpstreamEventError(error_type='api_error', error_code=None)"
+    assert not [text for text in (str(error), repr(error), str(outer), repr(outer)) if SECRET in text]
 
 
 def test_a_caller_may_catch_a_bad_argument_as_a_value_error():

@@ -161,6 +161,10 @@ class UpstreamEventError(AttemptError):
     def __str__(self) -> str:
         return f"upstream sent an error event ({self.error_code or self.error_type or 'no error type'})"
 
+    def __repr__(self) -> str:
+        """Leave the frame out: it is long, and upstream's to fill."""
+        return f"{type(self).__name__}(error_type={self.error_type!r}, error_code={self.error_code!r})"
+
 
 class StreamInterruptedError(AttemptError):
     """
@@ -298,7 +302,7 @@ class RetriesExhaustedError(RecoveryError):
     def __str__(self) -> str:
         if self.limit is Exhausted.TERMINAL:
             return f"the failure does not heal by waiting: {self.last}"
-        if self.limit is Exhausted.RETRY_AFTER:
+        if self.limit is Exhausted.RETRY_AFTER and self.retry_after is not None:
             return f"upstream asks to come back in {self.retry_after:g} s, longer than the policy waits: {self.last}"
         return f"gave up after {self.attempts} attempts (limit: {self.limit.value}): {self.last}"
 
