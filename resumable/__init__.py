@@ -18,8 +18,10 @@ if TYPE_CHECKING:
         AttemptError,
         ConfigurationError,
         ConnectError,
+        Exhausted,
         LocalProtocolError,
         NotContinuableError,
+        Obstacle,
         RecoveryError,
         RemoteProtocolError,
         ResumableError,
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
         UpstreamEventError,
         UpstreamStatusError,
     )
+    from resumable._core.report import Attempt, Notice, Report
     from resumable._core.seam import Seam
     from resumable._policy import RetryPolicy
     from resumable._report import report
@@ -39,13 +42,18 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = (
+    "Attempt",
     "AttemptError",
     "ConfigurationError",
     "ConnectError",
+    "Exhausted",
     "LocalProtocolError",
     "NotContinuableError",
+    "Notice",
+    "Obstacle",
     "RecoveryError",
     "RemoteProtocolError",
+    "Report",
     "Resumable",
     "ResumableError",
     "RetriesExhaustedError",
@@ -61,8 +69,13 @@ __all__ = (
     "wrap",
 )
 
-# Where each public name lives; the errors are all in one module.
+# Where each public name lives; the errors are all in one module, and so are the enums of their facts.
 _HOMES = dict.fromkeys((name for name in __all__ if name.endswith("Error")), "resumable._core.errors") | {
+    "Attempt": "resumable._core.report",
+    "Exhausted": "resumable._core.errors",
+    "Notice": "resumable._core.report",
+    "Obstacle": "resumable._core.errors",
+    "Report": "resumable._core.report",
     "Resumable": "resumable.middleware",
     "RetryPolicy": "resumable._policy",
     "Seam": "resumable._core.seam",

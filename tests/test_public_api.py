@@ -16,13 +16,18 @@ from resumable.__main__ import main
 ROOT = Path(__file__).parents[1]
 
 PUBLIC = (
+    "Attempt",
     "AttemptError",
     "ConfigurationError",
     "ConnectError",
+    "Exhausted",
     "LocalProtocolError",
     "NotContinuableError",
+    "Notice",
+    "Obstacle",
     "RecoveryError",
     "RemoteProtocolError",
+    "Report",
     "Resumable",
     "ResumableError",
     "RetriesExhaustedError",
