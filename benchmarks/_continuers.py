@@ -112,19 +112,19 @@ def _quotes(s: Situation) -> Answer:
     return Answer(changed + s.own, s.own)
 
 
-def _line(s: Situation) -> Answer:
+def _broken_line(s: Situation) -> Answer:
     return Answer(s.delivered[_last_line(s.delivered, len(s.delivered) - 1) :] + s.own, s.own)
 
 
-def _anchors_line(s: Situation) -> Answer:
+def _line(s: Situation) -> Answer:
     return Answer(s.delivered[_last_line(s.delivered, len(s.delivered) - len(s.anchor)) :] + s.own, s.own)
 
 
-def _sentence(s: Situation) -> Answer:
+def _broken_sentence(s: Situation) -> Answer:
     return Answer(s.delivered[_last_sentence(s.delivered, len(s.delivered) - 1) :] + s.own, s.own)
 
 
-def _anchors_sentence(s: Situation) -> Answer:
+def _sentence(s: Situation) -> Answer:
     return Answer(s.delivered[_last_sentence(s.delivered, len(s.delivered) - len(s.anchor)) :] + s.own, s.own)
 
 
@@ -132,11 +132,20 @@ def _preamble(s: Situation) -> Answer:
     return Answer(s.chance.choice(PREAMBLES[s.phrases]) + s.anchor + s.own, s.own)
 
 
-def _fence(s: Situation) -> Answer:
-    fence = f"```{s.chance.choice(('', 'python', 'text'))}\n"
+def _fence(s: Situation) -> Answer | None:
+    """Only where a fence is open: the model opens it again, and closes it once."""
+    return Answer(_opening(s) + s.anchor + s.own, s.own) if s.delivered.count("```") % 2 else None
+
+
+def _wrapping(s: Situation) -> Answer | None:
+    """Only where no fence is open: a fence around everything, of which the caller must see nothing."""
     if s.delivered.count("```") % 2:
-        return Answer(fence + s.anchor + s.own, s.own)
-    return Answer(fence + s.anchor + s.own.rstrip() + "\n```", s.own.rstrip())
+        return None
+    return Answer(_opening(s) + s.anchor + s.own.rstrip() + "\n```", s.own.rstrip())
+
+
+def _opening(s: Situation) -> str:
+    return f"```{s.chance.choice(('', 'python', 'text'))}\n"
 
 
 def _start_over(s: Situation) -> Answer:
@@ -162,16 +171,17 @@ def _diverges(s: Situation) -> Answer:
     return Answer(s.delivered[:kept] + s.other[len(s.other) // 3 :], None)
 
 
-CONTINUERS: Final[dict[str, Callable[[Situation], Answer]]] = {
+CONTINUERS: Final[dict[str, Callable[[Situation], Answer | None]]] = {
     "repeats the anchor": _anchor,
     "… with its whitespace normalised": _whitespace,
     "… with its quotes changed": _quotes,
     "repeats the line": _line,
-    "repeats the anchor's lines": _anchors_line,
     "repeats the sentence": _sentence,
-    "repeats the anchor's sentences": _anchors_sentence,
+    "repeats only the broken line": _broken_line,
+    "repeats only the broken sentence": _broken_sentence,
     "preamble, then the anchor": _preamble,
-    "opens a new fence": _fence,
+    "opens its fence again": _fence,
+    "wraps its answer in a fence": _wrapping,
     "starts over": _start_over,
     "goes on without repeating": _bare,
     "… leading space stripped": _stripped,

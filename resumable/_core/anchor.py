@@ -24,8 +24,8 @@ _ENOUGH: Final = 32
 """[weight] An anchor this long is hardly met by chance, and a model copies it without slips."""
 _LONGEST: Final = 240
 """[characters] More costs tokens and slips; a tail that repeats itself for so long is periodic."""
-_BORDER: Final = 4
-"""[characters] Least echo of a line that could be the beginning of the anchor as well."""
+_CONTEXT: Final = 3
+"""[characters] What comes before an anchor differs so early from what it ends in, where possible."""
 _WORD: Final = 24
 """[characters] How far back an anchor is lengthened to begin with a whole word."""
 _REGION: Final = 20_000
@@ -157,10 +157,11 @@ def _is_distinct(delivered: str, folded: str, start: int) -> bool:
     period = folded[earlier:]
     if earlier >= len(needle) and (period * (len(needle) // len(period) + 1)).startswith(needle):
         return False  # a model that repeats nothing would begin just so
-    if folded.endswith(folded[-len(needle) - 3 : -len(needle)]) and len(folded) > len(needle) + 3:
+    before = folded[: -len(needle)][-_CONTEXT:]
+    if before and folded.endswith(before):
         return False
     for natural in natural_starts(delivered, anchor):
         echo = fold(delivered[natural:])
-        if echo.startswith(needle) or (len(echo) >= _BORDER and needle.startswith(echo)):
+        if echo.startswith(needle) or needle.startswith(echo):
             return False
     return True

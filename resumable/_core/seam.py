@@ -37,10 +37,8 @@ Quality = Literal["exact", "aligned", "unverified"]
 
 WINDOW: Final = 600
 """[characters] Held while nothing is recognised: a preamble, an anchor and some slack."""
-_CERTAIN: Final = 16
-"""[weight] Least echo taken for one when it is shorter than the anchor."""
-_CERTAIN_NATURAL: Final = 8
-"""[weight] The same, when it begins with the line or the sentence."""
+_CERTAIN: Final = 12
+"""[weight] Least echo of a line or sentence, and least anchor behind a preamble, that is no chance."""
 _LIKELY: Final = 4
 """[weight] Least echo of the line or sentence that an unverified join cuts away."""
 _CONTEXT: Final = 8
@@ -205,32 +203,30 @@ class SeamFinder:
     def _weigh_echo(self) -> None:
         """Land, if what arrived is an echo of the delivered tail, maybe behind a preamble."""
         head, count = self._head, len(self._head)
-        if self._needle and head.endswith(self._needle):
-            if head.endswith(self._wanted):
-                self._weigh_anchor()
-            elif self._folded.endswith(head) and self._is_certain(count):
-                self._land(count, is_literal=self._delivered.endswith(self._text.strip()))
-        elif count in self._natural_starts and self._folded.endswith(head) and weigh(head) >= _LIKELY:
-            self._borders.append(count)
+        if self._folded.endswith(head):
+            if head.endswith(self._needle) and self._is_certain(count):
+                self._land(is_alone=count != len(self._wanted))
+                return
+            if count in self._natural_starts:
+                self._borders.append(count)
+                self._best = Join("unverified", self._fed) if weigh(head) >= _LIKELY else self._best
+        if head.endswith(self._wanted) and weigh(self._wanted) >= _CERTAIN:
             self._best = Join("unverified", self._fed)
-
-    def _weigh_anchor(self) -> None:
-        """Land behind the anchor, if nothing but an echo or a preamble stands before it."""
-        whole, shared = len(self._folded), self._shared()
-        lengths = [shared] if shared == len(self._head) else [len(self._wanted)]
-        if shared == whole:
-            lengths.append(whole)
-        self._best = self._best or Join("unverified", self._fed)
-        for length in lengths:
-            lead = self._lead(length)
-            if lead is not None and self._landed is None:
+            lead = self._lead(count - len(self._wanted))
+            if lead is None and head.endswith(self._folded):
+                lead = self._lead(count - len(self._folded))
+            if lead is not None:
                 self._is_wrapped = lead is Lead.QUOTATION
-                self._land(length, is_literal=self._text.endswith(self._anchor))
+                self._land(is_alone=False)
 
-    def _is_certain(self, length: int) -> bool:
-        """Tell whether a unique echo shorter than the anchor can be nothing else."""
-        least = _CERTAIN_NATURAL if length in self._natural_starts else _CERTAIN
-        return weigh(self._folded[-length:]) >= least
+    def _is_certain(self, count: int) -> bool:
+        """Tell whether a head of *count* characters is an echo, and not by chance."""
+        if count >= len(self._wanted):
+            return True
+        # Shorter than what was asked for: only the broken line or sentence, and at once. A line
+        # that the model repeats as text of its own comes after a line break.
+        is_first = not self._text.startswith(("\n", "\r"))
+        return is_first and count in self._natural_starts and weigh(self._head) >= _CERTAIN
 
     def _may_go_on_so(self) -> bool:
         """
@@ -259,35 +255,23 @@ class SeamFinder:
         seen = folded[place + border :][:_REMEMBERED]
         return place >= 0 and head.startswith(seen, border)
 
-    def _shared(self) -> int:
-        """Length of the longest common ending of what arrived and what was delivered."""
-        length = len(self._wanted)
-        head, folded = self._head, self._folded
-        most = min(len(head), len(folded))
-        while length < most and head[-length - 1] == folded[-length - 1]:
-            length += 1
-        return length
-
-    def _lead(self, length: int) -> Lead | None:
-        """Tell what stands before the last *length* folded characters; None when it is text."""
-        index = len(self._head) - length
-        if index <= 0:
-            return Lead.NOTHING if index == 0 else None
+    def _lead(self, index: int) -> Lead | None:
+        """Tell what stands before the folded character *index*; None when it is text."""
         return read_lead(self._text[: self._ends[index] - 1], self._delivered, self._folded)
 
-    def _land(self, length: int, *, is_literal: bool) -> None:
-        """The last *length* folded characters are an echo, and it ends here."""
-        join = Join("exact" if is_literal else "aligned", self._fed)
-        if length == len(self._head) != len(self._wanted) and self._may_go_on_so():
-            self._decision = Missed(MissedReason.AMBIGUOUS, Join("unverified", join.cut))
-            return
-        self._landed = join
+    def _land(self, *, is_alone: bool) -> None:
+        """An echo ends here; *is_alone* when it is not known by the anchor that was asked for."""
+        if is_alone and self._may_go_on_so():
+            self._decision = Missed(MissedReason.AMBIGUOUS, Join("unverified", self._fed))
+        else:
+            is_literal = self._text.endswith(self._anchor) or self._delivered.endswith(self._text.strip())
+            self._landed = Join("exact" if is_literal else "aligned", self._fed)
 
     def _widen(self) -> Join | Missed | None:
         """Give up, unless what arrived repeats some place of the delivered text so far."""
         for offset in self._lines:
             echo = self._head[offset:]
-            if len(echo) <= len(self._wanted) or self._lead(len(echo)) is None:
+            if len(echo) <= len(self._wanted) or self._lead(offset) is None:
                 continue
             place = self._folded.rfind(echo)
             while place >= 0 and len(self._readings) < _READINGS:
