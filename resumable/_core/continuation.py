@@ -18,7 +18,7 @@ from resumable._core.hold import is_structured, split_blank_end
 from resumable._core.transcript import SERVER_CALLS, THINKING, is_result
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from resumable._core.transcript import Block, Transcript
 
@@ -99,6 +99,8 @@ class Memory:
 
     def __init__(self, ttl: float = 3600.0) -> None:
         """
+        Start with nothing refused.
+
         Args:
             ttl: [s] How long a refusal is remembered.
         """
@@ -120,8 +122,10 @@ def survey(transcript: Transcript) -> Situation:
     blocks = transcript.blocks
     if transcript.stop_reason is not None:
         return Situation.FINISHED
-    if any(block.type == "tool_use" and block.closed and block.tool_input is not None for block in blocks):
-        return Situation.TOOL_USE
+    whole = [block.closed and block.tool_input is not None for block in blocks if block.type == "tool_use"]
+    if any(whole):
+        # One that was delivered torn must not look complete: a client would run it.
+        return Situation.TOOL_USE if all(whole) else Situation.STUCK
     if obstacle(blocks) is not None:
         return Situation.STUCK
     kept = _without_trailing_thinking(blocks)
@@ -156,7 +160,7 @@ def _is_blank(block: Block) -> bool:
 
 
 def _without_trailing_thinking(blocks: Sequence[Block]) -> list[Block]:
-    """The blocks up to the last that is neither thinking nor blank."""
+    """List the blocks up to the last that is neither thinking nor blank."""
     kept = list(blocks)
     while kept and (kept[-1].type in THINKING or _is_blank(kept[-1])):
         kept.pop()
@@ -224,7 +228,7 @@ def _turns_citations_on(block: dict[str, Any]) -> bool:
     return isinstance(citations, dict) and bool(citations.get("enabled"))
 
 
-def _any_dict(value: object, matches: Any) -> bool:
+def _any_dict(value: object, matches: Callable[[dict[str, Any]], bool]) -> bool:
     """Whether any dict among *value* and what it holds matches."""
     stack = [value]
     while stack:
@@ -278,7 +282,7 @@ def plan(
 
 
 def _assistant_turn(transcript: Transcript) -> list[dict[str, Any]]:
-    """What was delivered as an assistant turn the API takes: no unsigned thinking, no blank text, no blank end."""
+    """Write what was delivered as a turn the API takes: no unsigned thinking, no blank text, no blank end."""
     kept = [
         block.content()
         for block in _without_trailing_thinking(transcript.blocks)
@@ -350,7 +354,7 @@ def _is_unsigned(block: dict[str, Any]) -> bool:
     return block.get("type") == "thinking" and not block.get("signature")
 
 
-def _signed(message: Any) -> Any:
+def _signed(message: object) -> object:
     if not isinstance(message, dict) or message.get("role") != "assistant":
         return message
     content = message.get("content")
