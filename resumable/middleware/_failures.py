@@ -14,13 +14,13 @@ from resumable._core.errors import ConnectError, StreamInterruptedError, StreamS
 from resumable.middleware._flavour import httpx
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from resumable._core.errors import AttemptError
 
 # Source: the API's texts for a refused prefill; there is no error code for it.
 _PREFILL_REFUSAL: Final = re.compile(r"prefill|must end with a user message", re.IGNORECASE)
-# Only the text tells a refused certificate from a refused connection.
+# Where the transport keeps only the text, that alone tells a refused certificate from a refused connection.
 _CERTIFICATE: Final = "CERTIFICATE_VERIFY_FAILED"
 
 
@@ -29,9 +29,19 @@ def of_connection(error: anthropic.APIConnectionError) -> ConnectError:
     cause = error.__cause__ or error
     return ConnectError(
         type(cause).__name__,
-        is_certificate=_CERTIFICATE in str(cause),
+        is_certificate=any(_CERTIFICATE in str(one) for one in _chain(error)),
         is_timeout=isinstance(error, anthropic.APITimeoutError),
     )
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Give an error and what it was raised from: under trio, TLS's own error stands two behind the transport's."""
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        yield current
+        seen.add(id(current))
+        current = current.__cause__ or current.__context__
 
 
 def of_body(error: Exception, received: int, read_timeout: float) -> AttemptError:
