@@ -51,11 +51,12 @@ class Grammar:
     Only what the grammar needs is remembered: the types of the blocks that are open.
     """
 
-    __slots__ = ("_next", "_open", "is_started")
+    __slots__ = ("_has_ended", "_next", "_open", "is_started")
 
     def __init__(self) -> None:
         self._open: dict[int, str] = {}
         self._next = 0
+        self._has_ended = False
         self.is_started = False
 
     @property
@@ -88,9 +89,11 @@ class Grammar:
             _require(event.index in self._open, "a delta for a block that is not open")
         elif isinstance(event, MessageDelta):
             _require(self.is_started, "message_delta before message_start")
+            self._has_ended |= event.stop_reason is not None
 
     def _check_start(self, event: ContentBlockStart) -> None:
         _require(self.is_started, "a block before message_start")
+        _require(not self._has_ended, "a block after the stop_reason")
         _require(event.index == self._next, "block indices with a gap")
         _require(bool(event.block_type), "a block without a type")
         self._next += 1
@@ -103,7 +106,7 @@ class Grammar:
         _require(allowed is None or isinstance(event.delta, allowed), "a delta of another block's type")
 
 
-def _require(condition: bool, problem: str) -> None:  # Reason: reads as the sentence it is
+def _require(condition: bool, problem: str) -> None:  # noqa: FBT001  # Reason: reads as the sentence it is
     if not condition:
         raise RemoteProtocolError(problem)
 
@@ -145,12 +148,13 @@ class Block(msgspec.Struct):
         return parse_input(self.text, self.start.get("input"))
 
     def content(self) -> dict[str, Any]:
-        """The block in the API's shape, as it would stand in a message."""
+        """Give the block in the API's shape, as it would stand in a message."""
         block = dict(self.start)
         if self.type == "text":
             block["text"] = self.text
             if self.citations:
-                block["citations"] = [*(self.start.get("citations") or []), *self.citations]
+                carried = self.start.get("citations")
+                block["citations"] = [*(carried if isinstance(carried, list) else ()), *self.citations]
         elif self.type == "thinking":
             block["thinking"] = self.text
             block["signature"] = self.signature or self.start.get("signature", "")
@@ -227,11 +231,11 @@ class Transcript:
         return [index for index, block in enumerate(self.blocks) if not block.closed]
 
     def content(self) -> list[dict[str, Any]]:
-        """The content delivered so far, in the API's shape."""
+        """Give the content delivered so far, in the API's shape."""
         return [block.content() for block in self.blocks]
 
     def partial(self) -> dict[str, Any] | None:
-        """The message delivered so far, in the API's shape; `None` before `message_start`."""
+        """Give the message delivered so far, in the API's shape; `None` before `message_start`."""
         if self.message is None:
             return None
         return {**self.message, **self.ending, "content": self.content()}
