@@ -67,7 +67,7 @@ class LocalProtocolError(ResumableError):
         state: The state it was in.
     """
 
-    def __init__(self, input: str, state: str) -> None:  # Reason: the field's word
+    def __init__(self, input: str, state: str) -> None:  # noqa: A002  # Reason: the field's word
         super().__init__(input, state)
         self.input = input
         self.state = state
@@ -93,8 +93,8 @@ class ConnectError(AttemptError):
     def __init__(
         self,
         cause_name: str,
-        is_certificate: bool = False,
-        is_timeout: bool = False,  # Reason: pickled by position
+        is_certificate: bool = False,  # noqa: FBT001, FBT002  # Reason: pickled by position
+        is_timeout: bool = False,  # noqa: FBT001, FBT002  # Reason: pickled by position
     ) -> None:
         super().__init__(cause_name, is_certificate, is_timeout)
         self.cause_name = cause_name
@@ -126,8 +126,8 @@ class UpstreamStatusError(AttemptError):
         error_type: str | None = None,
         error_code: str | None = None,
         retry_after: float | None = None,
-        should_retry: bool | None = None,  # Reason: pickled by position
-        is_prefill_refusal: bool = False,  # Reason: pickled by position
+        should_retry: bool | None = None,  # noqa: FBT001  # Reason: pickled by position
+        is_prefill_refusal: bool = False,  # noqa: FBT001, FBT002  # Reason: pickled by position
     ) -> None:
         super().__init__(status, error_type, error_code, retry_after, should_retry, is_prefill_refusal)
         self.status = status
@@ -285,7 +285,7 @@ class RetriesExhaustedError(RecoveryError):
         retry_after: [s] When upstream said to come back, where it did.
     """
 
-    def __init__(  # Reason: facts, pickled by position
+    def __init__(
         self,
         attempts: int,
         last: AttemptError | None,
@@ -328,7 +328,7 @@ class NotContinuableError(RecoveryError):
         block_type: Type of the block in the way, where there is one.
     """
 
-    def __init__(  # Reason: facts, pickled by position
+    def __init__(
         self,
         attempts: int,
         last: AttemptError | None,
