@@ -5,11 +5,11 @@ A scripted upstream that speaks the Messages API, and the faults it can suffer.
 ``upstream.transport()`` and ``upstream.async_transport()`` do the same in process.
 """
 
-from ._answer import Answer, Ending
+from ._answer import Answer, Ending, Fault
 from ._clock import ManualClock
 from ._continuers import CONTINUERS, Continuer, Interrupted, Opening
 from ._conversation import Conversation
-from ._faults import Drop, ErrorEvent, Fault, NoMessageStop, Refuse, Reject, Slow, Split, Stall, Truncate
+from ._faults import Drop, ErrorEvent, NoMessageStop, Refuse, Reject, Slow, Split, Stall, Truncate
 from ._garbage import GARBAGE_KINDS, Garbage
 from ._log import Recorded, RequestLog
 from ._replies import Block, Raw, Reply, ServerToolResult, ServerToolUse, Text, Thinking, ToolUse

@@ -6,6 +6,7 @@ It never touches a socket: the server and the in-process transport both perform 
 
 from __future__ import annotations
 
+import abc
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -120,6 +121,27 @@ class Answer:
         """All bytes of the body."""
         return b"".join(part.payload for part in self.frames)
 
+    @property
+    def is_stream(self) -> bool:
+        """Whether the body is a stream of events; anything else has its length announced."""
+        return self.length is None
+
+    def cut_to(self, frames: tuple[Frame, ...], ending: Ending) -> Answer:
+        """
+        Leave out the end of the body.
+
+        Args:
+            frames: What still arrives.
+            ending: What happens then.
+
+        Returns:
+            The rest; a body that ends as if it were complete announces what it has.
+        """
+        kept = replace(self, frames=frames, ending=ending, whole=False)
+        if self.length is None or ending.how != "eof":
+            return kept
+        return replace(kept, length=len(kept.body))
+
     def with_header(self, name: str, value: str) -> Answer:
         """
         Replace one header.
@@ -133,6 +155,29 @@ class Answer:
         """
         kept = tuple(pair for pair in self.headers if pair[0] != name)
         return replace(self, headers=(*kept, (name, value)))
+
+
+class Fault(abc.ABC):
+    """Something that happens to an answer on its way; a subclass is a value and touches nothing but the answer."""
+
+    __slots__ = ()
+
+    @property
+    def reaches_model(self) -> bool:
+        """Whether the request gets as far as the model, so that its first answer is used up."""
+        return True
+
+    @abc.abstractmethod
+    def apply(self, answer: Answer) -> Answer:
+        """
+        Give the answer as it will arrive.
+
+        Args:
+            answer: What the upstream means to send, or what an earlier fault left of it.
+
+        Returns:
+            A new answer; the given one is left alone.
+        """
 
 
 def cut(answer: Answer, at_byte: int | None, after: int | None, phase: Phase | None) -> tuple[Frame, ...] | None:

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 Messages: TypeAlias = list[Json]
 
 _THINKING = frozenset({"thinking", "redacted_thinking"})
-# An anchor shorter than this may stand in any question; only then a complete answer counts as one to be gone on with.
-_LEAST_ANCHOR = 12
+# A shorter end of the text may stand in any question by chance. More is asked of an answer that is complete, because
+# what follows it is most often the next question.
+_LEAST_ANCHOR = 6
+_LEAST_ANCHOR_COMPLETE = 12
 
 
 def blocks_of(content: object) -> list[Json]:  # Reason: whatever a client sent
@@ -191,6 +193,7 @@ def find_place(reply: Sequence[Sealed], partial: Sequence[Json]) -> Place | None
     if not text_of(spoken).strip() and all(block.get("type") == "text" for block in spoken):
         return None
     at, used = 0, 0
+    matched: set[int] = set()
     for block in spoken:
         if block.get("type") == "text":
             found = _follow_text(reply, at, used, str(block.get("text", "")))
@@ -199,10 +202,13 @@ def find_place(reply: Sequence[Sealed], partial: Sequence[Json]) -> Place | None
         if found is None:
             return None
         at, used = found
+        matched.add(at - 1)
+    # A call that was dropped because it had no result yet is made again.
+    again = [own for number, own in enumerate(reply[:at]) if _is_call(own) and number not in matched]
     if at < len(reply) and used and used == len(reply[at].text or ""):
         at, used = at + 1, 0
     head = (with_text(reply[at], (reply[at].text or "")[used:]),) if used else tuple(reply[at : at + 1])
-    rest = (*head, *reply[at + 1 :])
+    rest = (*again, *head, *reply[at + 1 :])
     return Place(rest, spoken[-1].get("type") == "text", complete=not rest)
 
 
@@ -239,7 +245,7 @@ def _follow_block(reply: Sequence[Sealed], at: int, used: int, block: Json) -> t
         own = reply[number]
         if _same_block(own.content, block):
             return number + 1, 0
-        if own.content["type"] not in _THINKING and (own.text is None or own.text.strip()):
+        if not (own.content["type"] in _THINKING or _is_call(own) or (own.text is not None and not own.text.strip())):
             return None
     return None
 
@@ -268,9 +274,29 @@ def candidates(messages: Messages) -> Iterator[tuple[Messages, list[Json], Json 
         yield from _splits(messages[: ends - 1], messages[ends - 1]["content"], messages[ends])
 
 
+def without_own(content: list[Json], own: list[Json]) -> list[Json] | None:
+    """
+    Take the caller's own words off the front of a message in which ours were added to them.
+
+    Args:
+        content: The message that came back.
+        own: What the caller had begun it with.
+
+    Returns:
+        Our part, or ``None`` when the message does not begin with the caller's words.
+    """
+    if not own or own[:-1] != content[: len(own) - 1] or own[-1].get("type") != "text":
+        return None
+    begun, *rest = content[len(own) - 1 :] or [{}]
+    words = str(own[-1].get("text", ""))
+    if begun.get("type") != "text" or not str(begun.get("text", "")).startswith(words):
+        return None
+    return [{**begun, "text": str(begun["text"])[len(words) :]}, *rest]
+
+
 def _splits(older: Messages, content: list[Json], asked: Json | None) -> Iterator[tuple[Messages, list[Json], Any]]:
     yield older, content, asked
-    # The caller's own prefill and our answer arrive merged in one message: as two blocks, or as one text.
+    # The caller's own prefill and our answer arrive in one message.
     for end in range(1, len(content)):
         yield [*older, {"role": "assistant", "content": content[:end]}], content[end:], asked
 
@@ -296,15 +322,17 @@ def anchor_of(partial: str, asked: str) -> str:
     return partial[len(partial) - low :]
 
 
-def quotes(anchor: str, partial: str) -> bool:
+def quotes(anchor: str, partial: str, *, complete: bool) -> bool:
     """
     Tell whether an anchor is a quotation rather than a coincidence.
 
     Args:
         anchor: What `anchor_of` found.
         partial: The text so far.
+        complete: Whether the text is the whole reply.
 
     Returns:
         Whether it is long enough, or all there is.
     """
-    return bool(anchor.strip()) and len(anchor) >= min(_LEAST_ANCHOR, len(partial.strip()))
+    least = _LEAST_ANCHOR_COMPLETE if complete else _LEAST_ANCHOR
+    return bool(anchor.strip()) and len(anchor) >= min(least, len(partial.strip()))

@@ -10,13 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
-from ._answer import ERROR_TYPES, Answer, Ending, How, Phase, cut, error_body
+from ._answer import ERROR_TYPES, Answer, Ending, Fault, How, Phase, cut, error_body
 from ._frames import Frame
-from ._garbage import PAGES, Garbage
 
 
 @dataclass(frozen=True, slots=True)
-class Drop:
+class Drop(Fault):
     """
     The connection ends in the middle of the answer.
 
@@ -44,11 +43,11 @@ class Drop:
         kept = cut(answer, self.at_byte, self.after, self.phase)
         if kept is None:
             return answer
-        return replace(answer, frames=kept, ending=Ending(self.how), whole=False)
+        return answer.cut_to(kept, Ending(self.how))
 
 
 @dataclass(frozen=True, slots=True)
-class Truncate:
+class Truncate(Fault):
     """
     The body ends cleanly before the message does; nothing on the wire says so.
 
@@ -68,7 +67,7 @@ class Truncate:
 
 
 @dataclass(frozen=True, slots=True)
-class Stall:
+class Stall(Fault):
     """
     The upstream falls silent and keeps the connection open.
 
@@ -96,11 +95,11 @@ class Stall:
         kept = cut(answer, self.at_byte, self.after, self.phase)
         if kept is None:
             return answer
-        return replace(answer, frames=kept, ending=ending, whole=False)
+        return answer.cut_to(kept, ending)
 
 
 @dataclass(frozen=True, slots=True)
-class ErrorEvent:
+class ErrorEvent(Fault):
     """
     An ``event: error`` inside the stream, under HTTP 200.
 
@@ -122,7 +121,7 @@ class ErrorEvent:
 
     def apply(self, answer: Answer) -> Answer:
         """Put the error in place of the rest."""
-        kept = cut(answer, self.at_byte, self.after, self.phase)
+        kept = cut(answer, self.at_byte, self.after, self.phase) if answer.is_stream else None
         if kept is None:
             return answer
         data = error_body(self.type, self.message) if self.data is None else self.data.encode()
@@ -133,7 +132,7 @@ class ErrorEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class Reject:
+class Reject(Fault):
     """
     An error status instead of a stream.
 
@@ -153,6 +152,11 @@ class Reject:
     error_code: str | None = None
     html: bool = False
 
+    @property
+    def reaches_model(self) -> bool:
+        """False: something before the model answers."""
+        return False
+
     def apply(self, answer: Answer) -> Answer:
         """Put the error in place of the stream."""
         kind = self.type or ERROR_TYPES.get(self.status, "api_error")
@@ -170,7 +174,7 @@ class Reject:
 
 
 @dataclass(frozen=True, slots=True)
-class Refuse:
+class Refuse(Fault):
     """
     No response at all.
 
@@ -181,13 +185,18 @@ class Refuse:
 
     how: Literal["refused", "rst", "fin"] = "refused"
 
+    @property
+    def reaches_model(self) -> bool:
+        """False: something before the model answers."""
+        return False
+
     def apply(self, answer: Answer) -> Answer:
         """Leave nothing of the answer."""
         return replace(answer, frames=(), ending=Ending(self.how, early=True), whole=False)
 
 
 @dataclass(frozen=True, slots=True)
-class NoMessageStop:
+class NoMessageStop(Fault):
     """
     The stream ends without its last event, as some proxies do it.
 
@@ -206,7 +215,7 @@ class NoMessageStop:
 
 
 @dataclass(frozen=True, slots=True)
-class Slow:
+class Slow(Fault):
     """
     Every frame takes its time.
 
@@ -222,7 +231,7 @@ class Slow:
 
 
 @dataclass(frozen=True, slots=True)
-class Split:
+class Split(Fault):
     """
     The same bytes, cut elsewhere.
 
@@ -245,7 +254,6 @@ class Split:
         return replace(answer, frames=tuple(parts))
 
 
-Fault: TypeAlias = Drop | Truncate | Stall | ErrorEvent | Reject | Refuse | NoMessageStop | Slow | Split | Garbage
 FaultPlan: TypeAlias = Sequence[Fault | Sequence[Fault] | None]
 
 
@@ -277,7 +285,6 @@ def reaches_model(faults: Fault | Sequence[Fault] | None) -> bool:
     Returns:
         False when something before the model answers, so that the model's next answer is still its first.
     """
-    several = faults if isinstance(faults, Sequence) else (faults,)
-    return not any(
-        isinstance(fault, Reject | Refuse) or (isinstance(fault, Garbage) and fault.kind in PAGES) for fault in several
-    )
+    if faults is None:
+        return True
+    return all(fault.reaches_model for fault in (faults if isinstance(faults, Sequence) else (faults,)))

@@ -32,6 +32,7 @@ PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 
 _TOOL_CALLS = frozenset({"tool_use", "server_tool_use", "mcp_tool_use"})
 _RESULTS = {"mcp_tool_use": "mcp_tool_result", "tool_search_tool_regex": "tool_search_tool_result"}
+_REFUSED = {"type": "refusal", "category": None, "explanation": None}
 _PHASES = {
     "text_delta": "text",
     "citations_delta": "text",
@@ -126,6 +127,8 @@ def seal(reply: Reply, seed: str) -> list[Sealed]:
                 sealed.append(Sealed(_result(block, call)))
             case Raw():
                 sealed.append(Sealed(dict(block.block), deltas=block.deltas))
+            case _:
+                raise TypeError(block)
     return sealed
 
 
@@ -246,7 +249,7 @@ class _Rendering:
         ending = {
             "stop_reason": self.stop_reason,
             "stop_sequence": self.stop_sequence if self.stop_reason == "stop_sequence" else None,
-            "stop_details": self.outline.stop_details if self.stop_reason == "refusal" else None,
+            "stop_details": (self.outline.stop_details or _REFUSED) if self.stop_reason == "refusal" else None,
         }
         usage = {**self.outline.usage, "output_tokens": max(1, self.spent)}
         if self.thought:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ._answer import Answer, Ending, cut
+from ._answer import Answer, Ending, Fault, cut
 from ._frames import Frame, frame
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ def _insert(answer: Answer, bad: Frame) -> Answer:
 def _page(media: str, body: bytes) -> Callable[[Answer], Answer]:
     def instead(answer: Answer) -> Answer:
         parts = (Frame(body),) if body else ()
-        return replace(answer.with_header("content-type", media), frames=parts, length=len(body), whole=False)
+        page = replace(answer, status=200, frames=parts, length=len(body), whole=False)
+        return page.with_header("content-type", media)
 
     return instead
 
@@ -81,7 +82,7 @@ PAGES = frozenset({"html200", "empty200", "json200"})
 
 
 @dataclass(frozen=True, slots=True)
-class Garbage:
+class Garbage(Fault):
     """
     A response that is not what it should be.
 
@@ -100,6 +101,12 @@ class Garbage:
             message = f"{self.kind!r} is not a kind of garbage: {known}"
             raise ValueError(message)  # Reason: once
 
+    @property
+    def reaches_model(self) -> bool:
+        """Whether it is not a page of something before the model."""
+        return self.kind not in PAGES
+
     def apply(self, answer: Answer) -> Answer:
         """Spoil the answer."""
-        return _GARBAGE[self.kind](answer)
+        # What is no stream has no records to spoil.
+        return _GARBAGE[self.kind](answer) if answer.is_stream or self.kind in PAGES else answer

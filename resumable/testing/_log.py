@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ._replies import Json
 
-Strategy: TypeAlias = Literal["original", "retry", "prefill", "user_turn", "pause", "refused", "other"]
+Strategy: TypeAlias = Literal["original", "retry", "prefill", "user_turn", "pause", "other"]
 
 
 @dataclass(slots=True)
@@ -31,7 +31,7 @@ class Recorded:
         query: The query, as sent.
         headers: In lower case. They hold the caller's key: do not print them.
         body: The parsed body; ``None`` when it is no JSON object.
-        strategy: What the upstream took the request for; ``refused`` when a rule refused it.
+        strategy: What the upstream took the request for, also when it refused it.
         variant: Which wording of the reply it got.
         status: Status it was answered with; 0 when it got no response.
         message_id: Id of the message, if one was begun.

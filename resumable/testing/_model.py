@@ -10,7 +10,18 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ._continuers import Continuer, Interrupted, Opening
-from ._conversation import Conversation, Messages, Place, anchor_of, candidates, find_place, quotes, text_of
+from ._conversation import (
+    Conversation,
+    Messages,
+    Place,
+    anchor_of,
+    candidates,
+    find_place,
+    prefix_mark,
+    quotes,
+    text_of,
+    without_own,
+)
 from ._frames import Sealed, seal, with_text
 from ._replies import Json, Reply
 
@@ -57,18 +68,18 @@ class Model:
         self._script = script
         self._continuer = continuer
         self._vary = vary
-        self._asked: dict[str, int] = {}
+        self._asked: set[str] = set()
+        self._own: dict[str, list[list[Json]]] = {}
         self._served: dict[str, int] = {}
         self._replies: dict[tuple[str, int], tuple[Reply, tuple[Sealed, ...]]] = {}
 
-    def speak(self, body: Json, messages: Messages, *, counts: bool) -> Speech:
+    def speak(self, body: Json, messages: Messages) -> Speech:
         """
-        Answer a request.
+        Answer a request; nothing is remembered of it yet.
 
         Args:
             body: The request.
-            messages: Its messages, normalised.
-            counts: Whether the model is really reached: only then a retry gets other words.
+            messages: Its messages, normalised and not empty.
 
         Returns:
             What is said.
@@ -77,12 +88,28 @@ class Model:
         if resumed is not None:
             return resumed
         conversation = Conversation.from_body(body, messages)
-        asked = self._asked.get(conversation.key, 0)
-        self._asked[conversation.key] = asked + 1
-        served = self._served.get(conversation.key, 0)
-        if counts:
-            self._served[conversation.key] = served + 1
-        return self.say(replace(conversation, variant=served if self._vary else 0), "retry" if asked else "original")
+        variant = self._served.get(conversation.key, 0) if self._vary else 0
+        return self.say(
+            replace(conversation, variant=variant), "retry" if conversation.key in self._asked else "original"
+        )
+
+    def remember(self, speech: Speech, *, said: bool) -> None:
+        """
+        Remember a request, so that the next one like it is a retry.
+
+        Args:
+            speech: What `speak` gave.
+            said: Whether the model was really reached: only then a retry gets other words.
+        """
+        if speech.strategy not in {"original", "retry"}:
+            return
+        key = speech.conversation.key
+        self._asked.add(key)
+        self._served[key] = self._served.get(key, 0) + said
+        older, last = speech.conversation.messages[:-1], speech.conversation.messages[-1]
+        if last["role"] == "assistant":
+            owns = self._own.setdefault(prefix_mark(speech.conversation.body, older), [])
+            owns.append(last["content"])
 
     def say(self, conversation: Conversation, strategy: Strategy = "original") -> Speech:
         """
@@ -97,22 +124,6 @@ class Model:
         """
         reply, sealed = self._reply(conversation)
         return Speech(strategy, conversation, sealed, reply.ending, reply)
-
-    def is_paused(self, body: Json, messages: Messages) -> bool:
-        """
-        Tell whether a request sends a paused turn back, which is no prefill.
-
-        Args:
-            body: The request.
-            messages: Its messages, normalised.
-
-        Returns:
-            Whether the last message is the whole of a reply that paused.
-        """
-        if not messages[1:] or messages[-1]["role"] != "assistant":  # Reason: a question and its answer
-            return False
-        found = self._find(Conversation.from_body(body, messages[:-1]), messages[-1]["content"])
-        return found is not None and found[2].complete and found[1].ending == "pause_turn"
 
     def _reply(self, conversation: Conversation) -> tuple[Reply, tuple[Sealed, ...]]:
         known = (conversation.key, conversation.variant)
@@ -141,8 +152,17 @@ class Model:
                 return conversation, reply, place
         return None
 
-    def _resume(self, body: Json, messages: Messages) -> Speech | None:
+    def _candidates(self, body: Json, messages: Messages) -> Iterator[tuple[Messages, list[Json], Json | None]]:
+        """Give the ways to see a continuation in messages, also where the caller's own prefill is part of a text."""
         for older, partial, asked in candidates(messages):
+            yield older, partial, asked
+            for own in self._own.get(prefix_mark(body, older), ()):
+                ours = without_own(partial, own)
+                if ours is not None:
+                    yield [*older, {"role": "assistant", "content": own}], ours, asked
+
+    def _resume(self, body: Json, messages: Messages) -> Speech | None:
+        for older, partial, asked in self._candidates(body, messages):
             found = self._find(Conversation.from_body(body, older), partial)
             if found is None:
                 continue
@@ -163,7 +183,7 @@ class Model:
             return None
         question = text_of(asked["content"])
         anchor = anchor_of(spoken, question) if place.in_text else ""
-        quoted = quotes(anchor, spoken)
+        quoted = quotes(anchor, spoken, complete=place.complete)
         # An answer that is complete is followed by the next question, unless its end is quoted.
         if place.complete and not quoted:
             return None

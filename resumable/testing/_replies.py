@@ -22,8 +22,14 @@ Json: TypeAlias = dict[str, Any]
 _PIECE = re.compile(r"\s?\w{1,8}|\s?[^\w\s]|\s")
 
 
+class Block:
+    """What a message is made of; see its subclasses."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
-class Text:
+class Text(Block):
     """
     A text block.
 
@@ -37,7 +43,7 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
-class Thinking:
+class Thinking(Block):
     """
     A thinking block; its signature is a function of everything before it.
 
@@ -51,7 +57,7 @@ class Thinking:
 
 
 @dataclass(frozen=True, slots=True)
-class ToolUse:
+class ToolUse(Block):
     """
     A call of one of the client's tools.
 
@@ -65,7 +71,7 @@ class ToolUse:
 
 
 @dataclass(frozen=True, slots=True)
-class ServerToolUse:
+class ServerToolUse(Block):
     """
     A call of a tool that runs at the upstream.
 
@@ -81,7 +87,7 @@ class ServerToolUse:
 
 
 @dataclass(frozen=True, slots=True)
-class ServerToolResult:
+class ServerToolResult(Block):
     """
     The result of a server tool, which arrives whole in its block's start.
 
@@ -97,7 +103,7 @@ class ServerToolResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Raw:
+class Raw(Block):
     """
     Any other block, which arrives whole in its start (``redacted_thinking``, a type yet unknown).
 
@@ -108,9 +114,6 @@ class Raw:
 
     block: Mapping[str, Any]
     deltas: tuple[Json, ...] = ()
-
-
-Block: TypeAlias = Text | Thinking | ToolUse | ServerToolUse | ServerToolResult | Raw
 
 
 @dataclass(frozen=True, slots=True)

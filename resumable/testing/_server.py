@@ -60,6 +60,7 @@ class Server:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
         self._connections: set[asyncio.Task[None]] = set()
+        self._failures: list[BaseException] = []
         self.url = ""
 
     def start(self) -> None:
@@ -68,10 +69,17 @@ class Server:
         self._ready.wait()
 
     def stop(self) -> None:
-        """Close every connection and wait for the thread to end."""
+        """
+        Close every connection and wait for the thread to end.
+
+        Raises:
+            Exception: The first error of a script, a continuer or a fault plan, which no client could have shown.
+        """
         if self._loop is not None and self._stopping is not None:
             self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join()
+        if self._failures:
+            raise self._failures[0]
 
     def _run(self) -> None:
         asyncio.run(self._main())
@@ -91,7 +99,13 @@ class Server:
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = asyncio.create_task(_Connection(self._endpoint, reader, writer).serve())
         self._connections.add(connection)
-        connection.add_done_callback(self._connections.discard)
+        connection.add_done_callback(self._over)
+
+    def _over(self, connection: asyncio.Task[None]) -> None:
+        self._connections.discard(connection)
+        failure = None if connection.cancelled() else connection.exception()
+        if failure is not None:
+            self._failures.append(failure)
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,8 +77,9 @@ class _Pool:
         timeout = request.extensions.get("timeout", {}).get("read")
         delivery = _Delivery(self, exchange, request, timeout)
         if exchange.answer.ending.early:
-            delivery.end(reusable=False)
-            raise delivery.failure()
+            failure = delivery.failure()
+            delivery.end(failed=not isinstance(failure, httpx2.ReadTimeout))
+            raise failure
         return delivery
 
     def release(self, *, reusable: bool) -> None:
@@ -104,6 +105,7 @@ class _Delivery:
         self._request = request
         self._timeout = timeout
         self._ended = False
+        self._left = len(exchange.answer.frames)
         zipped = pool.endpoint.gzip and "gzip" in request.headers.get("accept-encoding", "")
         self._gzip = zlib.compressobj(wbits=_GZIP_WINDOW) if zipped and exchange.answer.length is None else None
 
@@ -131,6 +133,7 @@ class _Delivery:
             self._wait(answer.pause)
             # Counted before it is given: a reader that stops here has had it.
             self._exchange.recorded.bytes_sent += len(part.payload)
+            self._left -= 1
             yield self._packed(part.payload)
         if answer.ending.how == "eof":
             if self._gzip is not None and answer.whole:
@@ -144,7 +147,8 @@ class _Delivery:
                 left -= answer.ending.ping_every
                 yield self._packed(PING)
         failure = self.failure()
-        self.end(reusable=False)
+        # Who times out is the one who closes.
+        self.end(failed=not isinstance(failure, httpx2.ReadTimeout))
         raise failure
 
     def _packed(self, payload: bytes) -> bytes:
@@ -158,7 +162,7 @@ class _Delivery:
         clock = self._pool.endpoint.clock
         if self._timeout is not None and seconds > self._timeout:
             clock.advance(self._timeout)
-            self.end(reusable=False)
+            self.end()
             raise httpx2.ReadTimeout(_SILENT, request=self._request)
         clock.advance(seconds)
 
@@ -181,13 +185,13 @@ class _Delivery:
         )
         return httpx2.RemoteProtocolError(text, request=self._request)
 
-    def end(self, *, reusable: bool) -> None:
-        """Give the connection back, once; closing before the end makes it useless."""
+    def end(self, *, reusable: bool = False, failed: bool = False) -> None:
+        """Give the connection back, once; closing before its end, or a failure, makes it useless."""
         if self._ended:
             return
         self._ended = True
-        broken = not reusable and self.answer.ending.how == "eof"
-        self._pool.endpoint.settle(self._exchange, whole=reusable, client_closed=broken)
+        sent = not self._left and self.answer.ending.how == "eof"
+        self._pool.endpoint.settle(self._exchange, whole=sent, client_closed=not (sent or failed))
         self._pool.release(reusable=reusable)
 
 
@@ -199,7 +203,7 @@ class _SyncBody(httpx2.SyncByteStream):
         return self._delivery.parts()
 
     def close(self) -> None:
-        self._delivery.end(reusable=False)
+        self._delivery.end()
 
 
 class _AsyncBody(httpx2.AsyncByteStream):
@@ -211,4 +215,4 @@ class _AsyncBody(httpx2.AsyncByteStream):
             yield part
 
     async def aclose(self) -> None:
-        self._delivery.end(reusable=False)
+        self._delivery.end()

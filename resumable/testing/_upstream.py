@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import msgspec
 
-from ._answer import Answer, Ending, error_body
+from ._answer import Answer, Ending, Fault, error_body
 from ._clock import ManualClock
 from ._continuers import CONTINUERS, Continuer
 from ._conversation import Conversation, normalised, prefix_mark
 from ._exchange import Exchange
-from ._faults import Fault, FaultPlan, reaches_model, suffer
+from ._faults import FaultPlan, reaches_model, suffer
 from ._frames import Frame, Outline, Rendered, render
 from ._log import Recorded, RequestLog
 from ._model import Model, Speech
@@ -39,6 +39,7 @@ Plan: TypeAlias = FaultPlan | Callable[[int, Recorded], Fault | Sequence[Fault] 
 _MODELS = ("claude-haiku-5-5", "claude-sonnet-5-5", "claude-opus-5-5", "claude-haiku-4-5", "claude-sonnet-4-5")
 _MAX_BODY = 32 * 1024 * 1024
 _OLD_VERSION = "2023-06-01"
+_NO_JSON = Refusal(400, "invalid_request_error", "The request body is not valid JSON")
 
 
 class ScriptedUpstream:
@@ -242,15 +243,20 @@ class ScriptedUpstream:
     def _decide(self, recorded: Recorded, size: int) -> Exchange:
         request_id = f"req_{fingerprint(recorded.number)[:24]}"
         headers = (("request-id", request_id), ("anthropic-organization-id", "00000000-0000-0000-0000-000000000000"))
-        early = self._unauthorised(recorded, size)
-        if early is None and not recorded.attempt:
-            return Exchange(_other(recorded, headers), recorded)
-        faults = self._faults_of(recorded) if recorded.attempt else None
         exchange = Exchange(Answer(200, headers, ()), recorded)
-        refusal = early or self._ask(exchange, counts=reaches_model(faults))
-        if isinstance(refusal, Refusal):
-            recorded.strategy = "refused" if reaches_model(faults) else recorded.strategy
-            exchange.answer = _refused(refusal, headers)
+        refusal = self._unauthorised(recorded, size)
+        if refusal is None and not recorded.attempt:
+            exchange.answer = _other(recorded, headers)
+            return exchange
+        speech = self._listen(exchange) if refusal is None else None
+        faults = self._faults_of(recorded) if recorded.attempt else None
+        said = reaches_model(faults)
+        if isinstance(speech, Speech):
+            self._model.remember(speech, said=said)
+            if said:
+                self._answer(exchange, speech)
+        else:
+            exchange.answer = _refused(refusal or speech or _NO_JSON, headers)
         exchange.answer = suffer(exchange.answer, faults)
         return exchange
 
@@ -273,36 +279,34 @@ class ScriptedUpstream:
         place = recorded.attempt - 1
         return self._faults[place] if place < len(self._faults) else None
 
-    def _ask(self, exchange: Exchange, *, counts: bool) -> Refusal | None:
+    def _listen(self, exchange: Exchange) -> Speech | Refusal | None:
+        """Find what is said to a request, or why it is refused."""
         recorded = exchange.recorded
         if recorded.body is None:
-            return Refusal(400, "invalid_request_error", "The request body is not valid JSON")
+            return None
         body = self._threads.expand(recorded.body, recorded.headers)
         if isinstance(body, Refusal):
             return body
         exchange.body, exchange.expanded = recorded.body, body
         messages = normalised(body.get("messages"))
-        version = recorded.headers.get("anthropic-version", _OLD_VERSION)
-        paused = bool(messages) and self._model.is_paused(body, messages)
-        flaw = first_flaw(body, version=version, prefill=self._prefill, paused=paused)
-        if flaw is not None:
-            return flaw
-        speech = self._model.speak(body, messages, counts=counts)
+        if not messages:
+            return first_flaw(body, version=_OLD_VERSION)
+        speech = self._model.speak(body, messages)
         recorded.strategy, recorded.variant = speech.strategy, speech.conversation.variant
-        if counts:
-            self._answer(exchange, body, speech)
-        return None
+        version = recorded.headers.get("anthropic-version", _OLD_VERSION)
+        paused = speech.strategy == "pause"
+        return first_flaw(body, version=version, prefill=self._prefill, paused=paused) or speech
 
-    def _answer(self, exchange: Exchange, body: Json, speech: Speech) -> None:
-        recorded = exchange.recorded
+    def _answer(self, exchange: Exchange, speech: Speech) -> None:
+        recorded, body = exchange.recorded, exchange.expanded
+        assert body is not None
         recorded.message_id = f"msg_{fingerprint(speech.conversation.seed, recorded.number)[:24]}"
         rendered = self._render(body, speech, recorded.message_id, self._cache.usage(body))
         exchange.message = rendered.message
         headers = exchange.answer.headers
         if body.get("stream"):
             media = ("content-type", "text/event-stream; charset=utf-8")
-            kept = (*headers, media, ("cache-control", "no-cache"))
-            exchange.answer = Answer(200, kept, rendered.frames)
+            exchange.answer = Answer(200, (*headers, media, ("cache-control", "no-cache")), rendered.frames)
         else:
             exchange.answer = _json(200, headers, msgspec.json.encode(rendered.message))
 
