@@ -34,7 +34,17 @@ def estimate_tokens(text: str) -> int:
     Returns:
         [tokens] At least 1 for a text that is not empty; wrong by up to `ESTIMATE_ERROR`.
     """
-    return math.ceil(len(text.encode("utf-8", "surrogatepass")) / _TOKEN_BYTES)
+    return tokens_in(len(text.encode("utf-8", "surrogatepass")))
+
+
+def tokens_in(length: int) -> int:
+    """
+    Estimate the tokens of a text by its length, which can be summed over pieces without rounding each.
+
+    Args:
+        length: [bytes of UTF-8] Of the text.
+    """
+    return math.ceil(length / _TOKEN_BYTES)
 
 
 def surfaced_tokens(blocks: Iterable[Block]) -> int:
@@ -93,7 +103,8 @@ class StopMatcher:
         ends = [
             (at + len(sequence) - seam, sequence)
             for sequence in self._sequences
-            if (at := joined.find(sequence)) >= 0 and at + len(sequence) > seam
+            # One that lies in the delivered text as a whole is none of the seam's.
+            if (at := joined.find(sequence, max(0, seam - len(sequence) + 1))) >= 0
         ]
         self._tail = joined
         return min(ends, default=None)
