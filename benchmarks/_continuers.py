@@ -168,7 +168,9 @@ def _diverges(s: Situation) -> Answer:
     if s.chance.random() < 0.5:
         return Answer(s.other[s.chance.randrange(len(s.other) // 2) :], None)
     kept = s.chance.randint(0, len(s.delivered) - 1)
-    return Answer(s.delivered[:kept] + s.other[len(s.other) // 3 :], None)
+    expected = s.delivered[kept:].lstrip()[0]
+    other = s.other[len(s.other) // 3 :].lstrip(expected + " \n")  # really another text
+    return Answer(s.delivered[:kept] + other, None)
 
 
 CONTINUERS: Final[dict[str, Callable[[Situation], Answer | None]]] = {

@@ -26,9 +26,11 @@ _LONGEST: Final = 240
 """[characters] More costs tokens and slips; a tail that repeats itself for so long is periodic."""
 _CONTEXT: Final = 3
 """[characters] What comes before an anchor differs so early from what it ends in, where possible."""
+_TRIED: Final = 100
+"""How many places to begin are looked at; in text that repeats itself every one may be a bad one."""
 _WORD: Final = 24
 """[characters] How far back an anchor is lengthened to begin with a whole word."""
-_REGION: Final = 20_000
+_REGION: Final = 4_000
 """[characters] How far back the beginning of a paragraph, line or sentence is looked for."""
 _SENTENCE: Final = re.compile(r"(?:[.!?][\"')\]\u201d\u2019]*\s+|[\u3002\uff01\uff1f][\u300d\u300f\u201d]*\s*)(?=\S)")
 _LINE: Final = re.compile(r"\n(?=[^\n])")
@@ -82,20 +84,25 @@ def unique_length(folded: str, limit: int) -> int | None:
     return low
 
 
-def natural_starts(delivered: str, anchor: str) -> list[int]:
+def natural_echoes(delivered: str, anchor: str, folded: str) -> set[int]:
     """
-    Return where a model may begin instead of at the anchor.
+    Return how long an echo is that begins where a model may begin instead of at the anchor.
+
+    Args:
+        delivered: What the caller has.
+        anchor: An ending of it.
+        folded: *delivered*, folded.
 
     Returns:
-        [characters into *delivered*] Ascending: the beginning of everything, and of the
-        paragraph, line and sentence that the anchor begins in and that delivery ended in.
+        [folded characters] From the beginning of everything, and of the paragraph, line and
+        sentence that the anchor begins in and that delivery ended in.
     """
-    starts = {0}
+    starts: set[int] = set()
     for end in (len(delivered) - len(anchor), len(delivered) - 1):
         region = max(0, end - _REGION)
         for boundary in (_PARAGRAPH, _LINE, _SENTENCE):
             starts.update([m.end() for m in boundary.finditer(delivered, region, end + 1)][-1:])
-    return sorted(starts)
+    return {len(folded), *(len(fold(delivered[start:])) for start in starts)}
 
 
 def choose_anchor(delivered: str) -> str:
@@ -115,7 +122,7 @@ def choose_anchor(delivered: str) -> str:
     folded = fold(delivered)
     unique = unique_length(folded, _LONGEST) if folded else 0
     starts = _starts(delivered, unique or 0)
-    start = next((s for s in starts if _is_distinct(delivered, folded, s)), starts[0])
+    start = next((s for s in starts[:_TRIED] if _is_distinct(delivered, folded, s)), starts[0])
     return delivered[start:]
 
 
@@ -160,8 +167,8 @@ def _is_distinct(delivered: str, folded: str, start: int) -> bool:
     before = folded[: -len(needle)][-_CONTEXT:]
     if before and folded.endswith(before):
         return False
-    for natural in natural_starts(delivered, anchor):
-        echo = fold(delivered[natural:])
-        if echo.startswith(needle) or needle.startswith(echo):
+    for length in natural_echoes(delivered, anchor, folded):
+        natural = len(folded) - length
+        if folded.startswith(needle, natural) or needle.startswith(folded[natural:]):
             return False
     return True

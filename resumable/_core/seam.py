@@ -17,6 +17,7 @@ anything else the other places a model may have begun at are followed until they
 
 from __future__ import annotations
 
+import re
 from enum import Enum
 from typing import Final, Literal
 
@@ -25,7 +26,7 @@ import msgspec
 from resumable._core.anchor import (
     choose_anchor,
     fold,
-    natural_starts,
+    natural_echoes,
     unique_length,
     weigh,
 )
@@ -45,6 +46,9 @@ _CONTEXT: Final = 8
 """[characters] Tail of the delivered text that has to come before a repetition of it."""
 _REMEMBERED: Final = 24
 """[characters] Head of an answer that is looked for behind that tail."""
+_INDENTED: Final = re.compile(r"\n[ \t]+\Z")
+_INDENT: Final = 100
+"""[characters] Deepest indentation that is looked at."""
 _READINGS: Final = 16
 """How many places of the delivered text a long repetition is compared with at once."""
 
@@ -135,17 +139,16 @@ class SeamFinder:
         unique = unique_length(self._folded, max(len(self._wanted), 1)) if self._wanted else None
         self._is_unique = unique is not None
         self._needle = self._wanted[-unique:] if unique is not None else self._wanted
-        self._natural_starts = {len(fold(delivered[start:])) for start in natural_starts(delivered, anchor)}
+        self._naturals = natural_echoes(delivered, anchor, self._folded)
         self._borders: list[int] = []
-        self._fed = self._solid = 0
+        self._fed = 0
         self._text = self._head = ""
         self._ends: list[int] = []
         self._lines = [0]
         self._readings: list[int] = []
-        self._reached: list[Join] = []
         self._landed: Join | None = None
         self._is_wrapped = False
-        self._best: Join | None = None
+        self._best = 0
         self._decision: Join | Missed | None = None
 
     def feed(self, text: str) -> Join | Missed | None:
@@ -177,12 +180,11 @@ class SeamFinder:
 
     def _take(self, character: str) -> Join | Missed | None:
         self._fed += 1
-        self._text += character
         folded = fold(character)
         if self._landed is not None:
-            return self._settle(self._landed) if folded or self._fed - self._landed.cut > self._window else None
-        if folded:
-            self._solid = self._fed
+            is_spaced_out = self._fed - self._landed.cut > self._window
+            return self._settle(self._landed) if folded or is_spaced_out else None
+        self._text += character
         if self._readings:
             return self._follow(folded)
         if character == "\n":
@@ -190,43 +192,54 @@ class SeamFinder:
         if folded:
             self._head += folded
             self._ends.extend([self._fed] * len(folded))
-            self._weigh_echo()
-        if self._decision is None and self._fed >= self._window and self._landed is None and not self._readings:
-            return self._widen()
-        return self._decision
+            doubt = self._weigh_echo()
+            if doubt is not None or self._landed is not None:
+                return doubt
+        return self._widen() if self._fed >= self._window else None
 
     def _settle(self, join: Join) -> Join | Missed:
         if self._is_wrapped:
-            return Missed(MissedReason.WRAPPED, Join("unverified", join.cut))
+            self._best = join.cut
+            return self._miss(MissedReason.WRAPPED)
         return join
 
-    def _weigh_echo(self) -> None:
+    def _weigh_echo(self) -> Missed | None:
         """Land, if what arrived is an echo of the delivered tail, maybe behind a preamble."""
-        head, count = self._head, len(self._head)
+        head, wanted = self._head, self._wanted
+        count = len(head)
         if self._folded.endswith(head):
             if head.endswith(self._needle) and self._is_certain(count):
-                self._land(is_alone=count != len(self._wanted))
-                return
-            if count in self._natural_starts:
+                return self._land(is_asked=count == len(wanted))
+            if count in self._naturals:
                 self._borders.append(count)
-                self._best = Join("unverified", self._fed) if weigh(head) >= _LIKELY else self._best
-        if head.endswith(self._wanted) and weigh(self._wanted) >= _CERTAIN:
-            self._best = Join("unverified", self._fed)
-            lead = self._lead(count - len(self._wanted))
-            if lead is None and head.endswith(self._folded):
+                self._best = self._fed if weigh(head) >= _LIKELY else self._best
+        if head.endswith(wanted) and weigh(wanted) >= _CERTAIN:
+            self._best = self._fed
+            lead = self._lead(count - len(wanted))
+            if lead is None and count > len(self._folded) and head.endswith(self._folded):
                 lead = self._lead(count - len(self._folded))
             if lead is not None:
                 self._is_wrapped = lead is Lead.QUOTATION
-                self._land(is_alone=False)
+                return self._land(is_asked=True)
+        return None
 
     def _is_certain(self, count: int) -> bool:
         """Tell whether a head of *count* characters is an echo, and not by chance."""
-        if count >= len(self._wanted):
+        if count == len(self._wanted):
             return True
-        # Shorter than what was asked for: only the broken line or sentence, and at once. A line
-        # that the model repeats as text of its own comes after a line break.
-        is_first = not self._text.startswith(("\n", "\r"))
-        return is_first and count in self._natural_starts and weigh(self._head) >= _CERTAIN
+        is_long = count > len(self._wanted)
+        is_natural = count in self._naturals and weigh(self._head) >= _CERTAIN
+        return (is_long or is_natural) and self._is_first()
+
+    def _is_first(self) -> bool:
+        """
+        Tell whether the answer begins as a repetition does.
+
+        A line that is text of its own comes behind a line break, and when that was lost its
+        indentation was lost too; a line repeated by mistake stands as it stood.
+        """
+        before = self._delivered[: -len(self._text)] if self._delivered.endswith(self._text) else ""
+        return not self._text.startswith(("\n", "\r")) and _INDENTED.search(before[-_INDENT:]) is None
 
     def _may_go_on_so(self) -> bool:
         """
@@ -249,7 +262,7 @@ class SeamFinder:
         repeated = folded[-border:]
         place = folded.rfind(repeated, 0, len(folded) - 1)
         if place == len(folded) - len(head):  # where a longer echo begins anyway: look before that
-            if weigh(repeated) >= _CERTAIN:
+            if place == 0 or weigh(repeated) >= _CERTAIN:
                 return True
             place = folded.rfind(repeated, 0, place + border - 1)
         seen = folded[place + border :][:_REMEMBERED]
@@ -259,13 +272,14 @@ class SeamFinder:
         """Tell what stands before the folded character *index*; None when it is text."""
         return read_lead(self._text[: self._ends[index] - 1], self._delivered, self._folded)
 
-    def _land(self, *, is_alone: bool) -> None:
-        """An echo ends here; *is_alone* when it is not known by the anchor that was asked for."""
-        if is_alone and self._may_go_on_so():
-            self._decision = Missed(MissedReason.AMBIGUOUS, Join("unverified", self._fed))
-        else:
-            is_literal = self._text.endswith(self._anchor) or self._delivered.endswith(self._text.strip())
-            self._landed = Join("exact" if is_literal else "aligned", self._fed)
+    def _land(self, *, is_asked: bool) -> Missed | None:
+        """End the echo here, unless it is not the one asked for and may be none."""
+        if not is_asked and self._may_go_on_so():
+            self._best = self._fed
+            return self._miss(MissedReason.AMBIGUOUS)
+        is_literal = self._text.endswith(self._anchor) or self._delivered.endswith(self._text.strip())
+        self._landed = Join("exact" if is_literal else "aligned", self._fed)
+        return None
 
     def _widen(self) -> Join | Missed | None:
         """Give up, unless what arrived repeats some place of the delivered text so far."""
@@ -282,37 +296,25 @@ class SeamFinder:
         return self._miss(MissedReason.AMBIGUOUS) if self._may_go_on_so() else None
 
     def _follow(self, folded: str) -> Join | Missed | None:
-        """Drop the readings that this character contradicts; land on the one that is left."""
+        """Drop the readings that this character contradicts; land where one reaches the end."""
         if len(self._text) > 2 * self._window:
             self._text = self._text[-self._window :]
         if not folded:
             return None
-        advanced = [r + len(folded) for r in self._readings if self._folded.startswith(folded, r)]
-        self._readings = [r for r in advanced if r < len(self._folded)]
-        if len(self._readings) < len(advanced):
-            quality: Quality = "exact" if self._text.endswith(self._anchor) else "aligned"
-            self._reached.append(Join(quality, self._fed))
-        if self._readings:
-            return None
-        if len(self._reached) != 1:
-            return self._miss(MissedReason.AMBIGUOUS if self._reached else MissedReason.DIVERGED)
-        (self._landed,) = self._reached
-        return None if self._landed.cut == self._fed else self._settle(self._landed)
+        self._readings = [r + len(folded) for r in self._readings if self._folded.startswith(folded, r)]
+        if len(self._folded) in self._readings:
+            # Only one can: the needle is unique, and it ends here.
+            return self._land(is_asked=True)
+        return None if self._readings else self._miss(MissedReason.DIVERGED)
 
     def _conclude(self) -> Join | Missed:
-        join = self._landed or (self._reached[0] if len(self._reached) == 1 else None)
-        if join is not None:
-            if self._solid > join.cut:
-                return self._settle(join)
-            return Missed(MissedReason.ANCHOR_ONLY, join)
+        if self._landed is not None:
+            return Missed(MissedReason.ANCHOR_ONLY, self._landed)
         if not self._head:
             return self._miss(MissedReason.EMPTY)
-        if self._reached:
-            return self._miss(MissedReason.AMBIGUOUS)
         if says_finished(self._text):
             return self._miss(MissedReason.SAID_FINISHED)
         return self._miss(MissedReason.DIVERGED if self._readings else MissedReason.NO_ANCHOR)
 
     def _miss(self, reason: MissedReason) -> Missed:
-        best = self._best or (self._reached[0] if self._reached else None)
-        return Missed(reason, Join("unverified", best.cut if best else 0))
+        return Missed(reason, Join("unverified", self._best))
