@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 import anyio
 
-from resumable._core.errors import AttemptError, RecoveryError
-from resumable._core.states import Open, Read, Sleep, State, Stop
+from resumable._core.errors import AttemptError
+from resumable._core.states import Open, Sleep, Stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from resumable._core.errors import RecoveryError
     from resumable._core.report import Notice
     from resumable._core.session import Session
+    from resumable._core.states import Action
 
 _log = logging.getLogger("resumable")
 
@@ -60,9 +62,9 @@ class Wire(Protocol):
         """
         ...
 
-    def read(self, deadline: float) -> bytes:
+    def read(self, session: Session) -> bytes:
         """
-        Read from the response; empty at its end.
+        Read from the response, at most until the session's deadline; empty at its end.
 
         Raises:
             AttemptError: The stream broke.
@@ -73,6 +75,10 @@ class Wire(Protocol):
         """Close the response, if one is open; a blocked `read` ends."""
         ...
 
+    def translate(self, error: RecoveryError) -> Exception:
+        """Make the exception that the caller gets."""
+        ...
+
 
 class AsyncWire(Protocol):
     """One upstream, spoken to in a task; see `Wire`."""
@@ -81,12 +87,16 @@ class AsyncWire(Protocol):
         """Send a request and return its `request-id`."""
         ...
 
-    async def read(self, deadline: float) -> bytes:
-        """Read from the response; empty at its end."""
+    async def read(self, session: Session) -> bytes:
+        """Read from the response, at most until the session's deadline; empty at its end."""
         ...
 
     async def close(self) -> None:
         """Close the response, if one is open; a blocked `read` ends."""
+        ...
+
+    def translate(self, error: RecoveryError) -> Exception:
+        """Make the exception that the caller gets."""
         ...
 
 
@@ -102,9 +112,8 @@ class Teller:
         notices = self._session.notices
         while notices:
             notice = notices.pop(0)
-            level = logging.WARNING if notice.verdict == "give_up" else logging.INFO
             _log.log(
-                level,
+                logging.WARNING if notice.verdict == "give_up" else logging.INFO,
                 "resumable.attempt_failed session=%s attempt=%d verdict=%s delay=%.3fs failure=%s",
                 notice.session_id,
                 notice.attempt,
@@ -127,7 +136,7 @@ class Driver:
 
     def start(self) -> RecoveryError | None:
         """Go on until there is a response to read from; return the error if there will be none."""
-        while self.session.state is not State.STREAMING:
+        while not self.session.is_reading:
             action = self.session.next_action(self._clock.now())
             if isinstance(action, Stop):
                 return action.error
@@ -138,34 +147,45 @@ class Driver:
         return self
 
     def __next__(self) -> bytes:
+        session, wire, now = self.session, self._wire, self._clock.now
         while True:
-            action = self.session.next_action(self._clock.now())
-            if isinstance(action, Stop):
-                self._wire.close()
-                if action.error is not None:
-                    raise action.error
-                raise StopIteration
-            data = self._perform(action)
-            if data:
-                return data
+            if session.is_reading:
+                session.resume(now())
+                try:
+                    data = wire.read(session)
+                    out = session.receive_data(data, now()) if data else session.receive_eof(now())
+                except AttemptError as failure:
+                    out = session.receive_failure(failure, now())
+                if session.notices:
+                    self._teller.tell()
+            else:
+                action = session.next_action(now())
+                if isinstance(action, Stop):
+                    self._stop(action)
+                    raise StopIteration
+                out = self._perform(action)
+            if out:
+                return out
 
-    def _perform(self, action: Open | Read | Sleep) -> bytes:
+    def _perform(self, action: Action) -> bytes:
         session, wire, clock = self.session, self._wire, self._clock
+        wire.close()
         try:
-            if isinstance(action, Read):
-                data = wire.read(session.deadline)
-                return session.receive_data(data, clock.now()) if data else session.receive_eof(clock.now())
-            wire.close()
             if isinstance(action, Open):
                 request_id = wire.open(action)
                 session.receive_response(clock.now(), request_id)
-            else:
+            elif isinstance(action, Sleep):
                 clock.sleep(action.delay)
         except AttemptError as failure:
             return session.receive_failure(failure, clock.now())
         finally:
             self._teller.tell()
         return b""
+
+    def _stop(self, action: Stop) -> None:
+        self._wire.close()
+        if action.error is not None:
+            raise self._wire.translate(action.error)
 
     def close(self) -> None:
         """Leave: nothing is read or sent any more."""
@@ -184,7 +204,7 @@ class AsyncDriver:
 
     async def start(self) -> RecoveryError | None:
         """Go on until there is a response to read from; return the error if there will be none."""
-        while self.session.state is not State.STREAMING:
+        while not self.session.is_reading:
             action = self.session.next_action(self._clock.now())
             if isinstance(action, Stop):
                 return action.error
@@ -195,34 +215,45 @@ class AsyncDriver:
         return self
 
     async def __anext__(self) -> bytes:
+        session, wire, now = self.session, self._wire, self._clock.now
         while True:
-            action = self.session.next_action(self._clock.now())
-            if isinstance(action, Stop):
-                await self._wire.close()
-                if action.error is not None:
-                    raise action.error
-                raise StopAsyncIteration
-            data = await self._perform(action)
-            if data:
-                return data
+            if session.is_reading:
+                session.resume(now())
+                try:
+                    data = await wire.read(session)
+                    out = session.receive_data(data, now()) if data else session.receive_eof(now())
+                except AttemptError as failure:
+                    out = session.receive_failure(failure, now())
+                if session.notices:
+                    self._teller.tell()
+            else:
+                action = session.next_action(now())
+                if isinstance(action, Stop):
+                    await self._stop(action)
+                    raise StopAsyncIteration
+                out = await self._perform(action)
+            if out:
+                return out
 
-    async def _perform(self, action: Open | Read | Sleep) -> bytes:
+    async def _perform(self, action: Action) -> bytes:
         session, wire, clock = self.session, self._wire, self._clock
+        await wire.close()
         try:
-            if isinstance(action, Read):
-                data = await wire.read(session.deadline)
-                return session.receive_data(data, clock.now()) if data else session.receive_eof(clock.now())
-            await wire.close()
             if isinstance(action, Open):
                 request_id = await wire.open(action)
                 session.receive_response(clock.now(), request_id)
-            else:
+            elif isinstance(action, Sleep):
                 await clock.asleep(action.delay)
         except AttemptError as failure:
             return session.receive_failure(failure, clock.now())
         finally:
             self._teller.tell()
         return b""
+
+    async def _stop(self, action: Stop) -> None:
+        await self._wire.close()
+        if action.error is not None:
+            raise self._wire.translate(action.error)
 
     async def aclose(self) -> None:
         """Leave: nothing is read or sent any more."""

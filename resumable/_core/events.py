@@ -159,6 +159,10 @@ _DELTA_TYPES: Final = frozenset(
 )
 
 
+#: Decodes the data of a `content_block_delta` with a delta that is known; raises what msgspec raises.
+decode_delta: Final = msgspec.json.Decoder(ContentBlockDelta).decode
+
+
 def decode(frame: Frame) -> Event:
     """
     Decode a frame; types and fields that are not known are no error.

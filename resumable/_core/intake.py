@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from msgspec import MsgspecError
+
 from resumable._core.errors import AttemptError, RemoteProtocolError, UpstreamEventError
 from resumable._core.events import (
     ContentBlockDelta,
@@ -23,10 +25,11 @@ from resumable._core.events import (
     TextDelta,
     UnknownEvent,
     decode,
+    decode_delta,
     edit,
     encode,
 )
-from resumable._core.sse import Frame, FrameParser
+from resumable._core.sse import Frame, FrameParser, parse_frame
 from resumable._core.transcript import SERVER_CALLS, THINKING, Grammar
 
 if TYPE_CHECKING:
@@ -37,6 +40,8 @@ if TYPE_CHECKING:
     from resumable._core.splice import Ended
 
 _SLOW_BLOCKS = THINKING | SERVER_CALLS
+_DELTA_RECORD = b"event: content_block_delta\ndata: "
+_DELTA_DATA = len(_DELTA_RECORD)
 
 
 class Mapper(Protocol):
@@ -69,7 +74,7 @@ class Intake:
         usage: The last usage it told.
         is_complete: Whether the message is: a `stop_reason` or `message_stop` was delivered.
         is_over: Whether `message_stop` was delivered.
-        progressed: Whether anything but pings and comments came since the caller last looked.
+        turned: Whether an event came, since the session last looked, that is more than text going on.
         is_slow: Whether a block is open that may rightly be silent for long.
         output_tokens: [tokens] As upstream measured them; `None` until it says.
     """
@@ -92,7 +97,7 @@ class Intake:
         self.usage: dict[str, Any] = {}
         self.is_complete = False
         self.is_over = False
-        self.progressed = False
+        self.turned = False
         self.is_slow = True
         self.output_tokens: int | None = None
         self.received = 0
@@ -101,6 +106,23 @@ class Intake:
     def ended(self) -> Ended | None:
         """Set when a limit of the caller's ends the message here."""
         return None if self._mapper is None else self._mapper.ended
+
+    @property
+    def _is_finished(self) -> bool:
+        return self.is_over or self.ended is not None
+
+    def passes(self, data: bytes) -> bool:
+        """
+        Say whether what was read is one text delta that goes on as it is, and take note of it if so.
+
+        The hottest path. What it does not recognise at once is left to `feed`, which decides everything.
+        """
+        if not (data.startswith(_DELTA_RECORD) and data.endswith(b"\n\n") and self._parser.is_idle):
+            return False
+        if self._passes(data, -2):
+            self.received += len(data)
+            return True
+        return False
 
     def feed(self, data: bytes, now: float, out: list[bytes]) -> None:
         """
@@ -115,22 +137,38 @@ class Intake:
             AttemptError: The attempt has failed.
         """
         self.received += len(data)
-        gate, mapper = self._gate, self._mapper
-        for frame in self._parser.feed(data):
-            event = decode(frame)
-            if (
-                type(event) is ContentBlockDelta
-                and type(event.delta) is TextDelta
-                and (mapper is None or mapper.is_transparent(event.index))
-                and frame.name
-                and gate.pass_text(event.index, event.delta.text)
-            ):
-                self.progressed = True
-                out.append(frame.raw)
-            else:
-                self._take(event, frame, now, out)
-                if self.is_over or self.ended is not None:
+        if self.is_over:
+            return
+        records = self._parser.records(data)
+        unchanged = 0  # How many records up to here go on as they are and were not emitted yet.
+        for at, record in enumerate(records):
+            if record.startswith(_DELTA_RECORD) and self._passes(record):
+                unchanged += 1
+                continue
+            if unchanged:
+                out.append(_rejoined(records[at - unchanged : at]))
+                unchanged = 0
+            frame = parse_frame(record)
+            if frame is not None:
+                self._take(decode(frame), frame, now, out)
+                if self._is_finished:
                     return
+        if unchanged:
+            all_of_it = self._parser.is_aligned and unchanged == len(records)
+            out.append(data if all_of_it else _rejoined(records[-unchanged:]))
+
+    def _passes(self, record: bytes, end: int | None = None) -> bool:
+        """Say whether a record, up to *end*, is a text delta that goes on as it is, and take note of it if so."""
+        try:
+            event = decode_delta(record[_DELTA_DATA:end])
+        except (MsgspecError, UnicodeDecodeError, RecursionError):
+            return False
+        mapper = self._mapper
+        return (
+            type(event.delta) is TextDelta
+            and (mapper is None or mapper.is_transparent(event.index))
+            and self._gate.pass_text(event.index, event.delta.text)
+        )
 
     def finish(self, now: float, out: list[bytes]) -> None:
         """
@@ -154,7 +192,7 @@ class Intake:
             raise _upstream_error(event, frame)
         if isinstance(event, Ping | UnknownEvent):
             out += self._gate.push(event, frame.raw, now)
-            self.progressed |= isinstance(event, UnknownEvent) and bool(event.type)
+            self.turned |= isinstance(event, UnknownEvent) and bool(event.type)
             return
         if isinstance(event, MessageStop) and not self.grammar.is_started:
             problem = "message_stop before message_start"
@@ -181,7 +219,7 @@ class Intake:
             self._take(ContentBlockStop(index), Frame(b"content_block_stop", data, stop), now, out)
 
     def _note(self, event: Event) -> None:
-        self.progressed = True
+        self.turned = True
         if isinstance(event, ContentBlockStart | ContentBlockStop):
             self.is_slow = not self.grammar.open_types.isdisjoint(_SLOW_BLOCKS)
         elif isinstance(event, MessageStart):
@@ -210,6 +248,10 @@ class Intake:
         if self._is_ending(event):
             self.is_complete = True
             self.is_over = isinstance(event, MessageStop)
+
+
+def _rejoined(records: list[bytes]) -> bytes:
+    return b"\n\n".join(records) + b"\n\n"
 
 
 def _upstream_error(event: ErrorEvent, frame: Frame) -> AttemptError:

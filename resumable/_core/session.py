@@ -33,6 +33,7 @@ from resumable._core.errors import (
     RemoteProtocolError,
     StreamInterruptedError,
     StreamStalledError,
+    UpstreamEventError,
 )
 from resumable._core.events import ContentBlockStop, MessageDelta, MessageStop, encode
 from resumable._core.hold import Gate
@@ -44,7 +45,7 @@ from resumable._core.splice import Joining, Splice
 from resumable._core.states import TRANSITIONS, Action, Input, Open, Read, Sleep, State, Stop
 from resumable._core.transcript import Transcript
 from resumable._core.verify import Verifier
-from resumable._core.watch import Timeouts, Watch
+from resumable._core.watch import PAUSE, Timeouts, Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,8 +56,6 @@ if TYPE_CHECKING:
 _READ: Final = Read()
 _RECEIVING: Final = frozenset({State.STREAMING, State.ENDING})
 _FAILING: Final = _RECEIVING | {State.OPENING}
-#: [s] A caller who takes longer than this between two reads has paused.
-_PAUSE: Final = 1.0
 #: Failures that a watchdog may have brought about.
 _SILENCES: Final = (StreamInterruptedError, StreamStalledError, ConnectError)
 
@@ -86,6 +85,7 @@ class Session:
         transcript: What the caller has received.
         notices: Decisions that nobody was told about yet; the driver empties it.
         state: Where it is.
+        is_reading: Whether the next action is `Read`; one attribute, since it is asked for every event.
     """
 
     def __init__(
@@ -117,7 +117,6 @@ class Session:
         self._resume_at = now
         self._intake: Intake | None = None
         self._mapper: Mapper | None = None
-        self._seen_at = now
         self._surfaced = 0
         self._was_stopped = False
         self._error: RecoveryError | None = None
@@ -126,11 +125,17 @@ class Session:
         self.report = Report(session_id)
         self.notices: list[Notice] = []
         self.state = State.READY
+        self.is_reading = False
 
     @property
     def deadline(self) -> float:
         """[s] Until when the driver may wait for what it is doing, on its clock."""
         return self._watch.deadline
+
+    @property
+    def patience(self) -> float:
+        """[s] After this time a read that begins is one after a pause: call `resume` first."""
+        return self._watch.bytes_at + PAUSE
 
     @property
     def has_delivered(self) -> bool:
@@ -139,10 +144,7 @@ class Session:
 
     def next_action(self, now: float) -> Action:
         """Say what to do next; the same until the machine is told that it was done."""
-        if self.state is State.STREAMING or self.state is State.ENDING:
-            if now - self._seen_at > _PAUSE:  # The caller was away; upstream was not silent.
-                self._watch.shift(now - self._seen_at)
-                self._seen_at = now
+        if self.is_reading:
             return _READ
         if self.state is State.WAITING and now < self._resume_at:
             return Sleep(self._resume_at - now)
@@ -158,12 +160,15 @@ class Session:
         if self.state is State.CLOSED:
             return
         self._move(Input.RESPOND)
-        self._seen_at = now
         self._watch.receive(now, progressed=False, is_slow=True)
         self._attempt.request_id = request_id
         self._mapper = self._new_mapper()
         merge = self._merge_usage if len(self.report.attempts) > 1 else None
         self._intake = Intake(self._gate, self._mapper, merge)
+
+    def resume(self, now: float) -> None:
+        """Note that reading begins after a pause: a caller who was away is not an upstream that was silent."""
+        self._watch.resume(now)
 
     def receive_data(self, data: bytes, now: float) -> bytes:
         """
@@ -173,27 +178,35 @@ class Session:
             Frames for the caller; empty when nothing is delivered because of them.
         """
         intake = self._intake
-        if intake is None or self.state not in _RECEIVING:
+        if intake is None or not self.is_reading:
             return self._refuse("receive_data")
+        watch = self._watch
+        if now < watch.total and intake.passes(data):
+            watch.bytes_at = watch.progress_at = now
+            return data
+        return self._receive(intake, data, now)
+
+    def _receive(self, intake: Intake, data: bytes, now: float) -> bytes:
         out: list[bytes] = []
         try:
-            if not intake.is_over:
-                intake.feed(data, now, out)
+            intake.feed(data, now, out)
         except AttemptError as failure:
             self._fail(failure, now, out)
             return b"".join(out)
-        self._seen_at = now
-        self._watch.receive(now, progressed=intake.progressed, is_slow=intake.is_slow)
-        if intake.progressed:
-            intake.progressed = False
-            self._recovery.history.progress()
+        if intake.turned:
+            self._turn(intake, now, out)
+        elif self._watch.receive_more(now, progressed=bool(out)) and self.state is State.STREAMING:
+            self._fail(StreamInterruptedError("silence", intake.received), now, out)
+        return out[0] if len(out) == 1 else b"".join(out)
+
+    def _turn(self, intake: Intake, now: float, out: list[bytes]) -> None:
+        """Look at what more than text may have changed: blocks, the seam, the end."""
+        intake.turned = False
+        self._watch.receive(now, progressed=True, is_slow=intake.is_slow)
         if self._mapper is not None:
             self._look_at_seam(self._mapper, now, out)
         if intake.is_complete and self.state is State.STREAMING:
             self._complete(now)
-        elif now >= self._watch.deadline and self.state is State.STREAMING:
-            self._fail(StreamInterruptedError("silence", intake.received), now, out)
-        return out[0] if len(out) == 1 else b"".join(out)
 
     def receive_eof(self, now: float) -> bytes:
         """Take note of a clean end of the response; returns frames for the caller."""
@@ -220,7 +233,7 @@ class Session:
 
     def close(self, now: float) -> None:
         """Take note that the caller has left: nothing is sent any more."""
-        if self.state in _RECEIVING:
+        if self.is_reading:
             self._end_attempt(None, now)
         self._move(Input.CLOSE)
 
@@ -229,6 +242,7 @@ class Session:
             self.state = TRANSITIONS[self.state][happened]
         except KeyError:
             raise LocalProtocolError(happened.value, self.state.value) from None
+        self.is_reading = self.state in _RECEIVING
 
     def _refuse(self, happened: str) -> bytes:
         """Refuse what is out of order; what comes after the caller has left is only late."""
@@ -308,6 +322,8 @@ class Session:
         has_grown = surfaced_tokens(self.transcript.blocks) > self._surfaced
         is_stopped = self._gate.is_stopped(len(self.transcript.blocks) - 1)
         self._was_stopped = is_stopped or (self._was_stopped and not has_grown)
+        if has_grown:
+            self._recovery.history.progress()
         self._end_attempt(failure, now)
         self._close_blocks(now, out)
         outcome = self._recovery.next(failure, self._plan, self.transcript, now)
@@ -321,7 +337,10 @@ class Session:
         else:
             self._move(Input.GIVE_UP)
             outcome.partial, outcome.session_id = self.transcript.partial(), self.report.session_id
-            self._error = outcome
+            if isinstance(failure, UpstreamEventError) and failure.frame and not self.has_delivered:
+                out.append(failure.frame)  # A caller who received nothing gets upstream's own error.
+            else:
+                self._error = outcome
 
     def _end_attempt(self, failure: AttemptError | None, now: float) -> None:
         """Write the attempt's books; what a lost one produced is estimated."""
@@ -342,9 +361,13 @@ class Session:
             attempt.is_estimated = True
 
     def _close_blocks(self, now: float, out: list[bytes]) -> None:
-        """Stop what cannot go on; an open text block at the end can."""
+        """Stop what cannot go on; an open text block at the end can, unless a citation already covers it."""
         last = len(self.transcript.blocks) - 1
-        keeps_last = survey(self.transcript) is Situation.ANCHORED and self.transcript.blocks[last].type == "text"
+        keeps_last = (
+            survey(self.transcript) is Situation.ANCHORED
+            and self.transcript.blocks[last].type == "text"
+            and not self.transcript.blocks[last].citations
+        )
         if survey(self.transcript) is not Situation.STUCK:
             for index in self.transcript.open_indices:
                 if index != last or not keeps_last:

@@ -38,16 +38,21 @@ class FrameParser:
 
     Any split of the bytes gives the same frames (law L3), and each byte is looked at
     a constant number of times (law L9).
+
+    Attributes:
+        is_aligned: Whether the last `records` are, with their blank lines, just the bytes that were fed.
+        is_idle: Whether the next byte begins a record.
     """
 
-    __slots__ = ("_buffer", "_limit", "_pending_cr", "_scanned", "_started")
+    __slots__ = ("_buffer", "_limit", "_pending_cr", "_started", "is_aligned", "is_idle")
 
     def __init__(self, limit: int = MAX_FRAME_BYTES) -> None:
         self._buffer = bytearray()
         self._limit = limit
         self._pending_cr = False
-        self._scanned = 0
         self._started = False
+        self.is_aligned = False
+        self.is_idle = False
 
     def feed(self, data: bytes) -> list[Frame]:
         """
@@ -62,28 +67,45 @@ class FrameParser:
         Raises:
             RemoteProtocolError: A frame is longer than the limit.
         """
-        if self._started and not self._buffer and not self._pending_cr and data.endswith(b"\n\n") and b"\r" not in data:
-            # What upstream sends nearly always: whole frames, LF only.
-            return [frame for block in data[:-2].split(b"\n\n") if (frame := _frame(block)) is not None]
-        return self._feed_buffered(data)
+        return [frame for record in self.records(data) if (frame := parse_frame(record)) is not None]
 
-    def _feed_buffered(self, data: bytes) -> list[Frame]:
+    def records(self, data: bytes) -> list[bytes]:
+        """
+        Take bytes as they arrive and return the records they complete, not yet parsed.
+
+        Args:
+            data: [0.. bytes] In stream order.
+
+        Returns:
+            Records in stream order, without their blank lines; `parse_frame` parses one.
+
+        Raises:
+            RemoteProtocolError: A record is longer than the limit.
+        """
+        self.is_aligned = self.is_idle and data.endswith(b"\n\n") and b"\r" not in data
+        if self.is_aligned:
+            # What upstream sends nearly always: whole records, LF only.
+            return data[:-2].split(b"\n\n")
+        found = self._buffered(self._line_feeds_only(data))
+        self.is_idle = self._started and not self._buffer and not self._pending_cr
+        return found
+
+    def _buffered(self, data: bytes) -> list[bytes]:
         buffer = self._buffer
-        buffer += self._line_feeds_only(data)
-        if not self._started and not self._skip_bom():
-            return []
-        frames = []
-        start = 0
-        while (end := buffer.find(b"\n\n", max(start, self._scanned - 1))) >= 0:
-            frame = _frame(bytes(buffer[start:end]))
-            start = self._scanned = end + 2
-            if frame is not None:
-                frames.append(frame)
-        del buffer[:start]
-        self._scanned = len(buffer)
+        waiting = len(buffer)
+        buffer += data
+        if not self._started:
+            if not self._skip_bom():
+                return []
+            waiting = 0
+        # The blank line may begin with the last byte that waited; what lies before it was looked at already.
+        end = buffer.rfind(b"\n\n", max(0, waiting - 1))
+        whole = bytes(buffer[: max(end, 0)])
+        del buffer[: end + 2 if end >= 0 else 0]
         if len(buffer) > self._limit:
-            raise RemoteProtocolError(f"a frame is longer than {self._limit} bytes")
-        return frames
+            problem = f"a frame is longer than {self._limit} bytes"
+            raise RemoteProtocolError(problem)
+        return whole.split(b"\n\n") if end >= 0 else []
 
     def finish(self) -> Frame | None:
         """
@@ -94,8 +116,7 @@ class FrameParser:
         """
         rest = bytes(self._buffer)
         self._buffer.clear()
-        self._scanned = 0
-        return _frame(rest.rstrip(b"\n"))
+        return parse_frame(rest.rstrip(b"\n"))
 
     def _line_feeds_only(self, data: bytes) -> bytes:
         if self._pending_cr and data:
@@ -118,8 +139,8 @@ class FrameParser:
         return True
 
 
-def _frame(block: bytes) -> Frame | None:
-    """Parse one record, without its blank line; nothing but line ends is no record."""
+def parse_frame(block: bytes) -> Frame | None:
+    """Parse one record, given without its blank line; nothing but line ends is no frame."""
     if block.startswith(b"event: "):
         name, separator, rest = block[7:].partition(b"\n")
         if separator and rest.startswith(b"data: ") and b"\n" not in rest:

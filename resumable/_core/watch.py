@@ -10,6 +10,8 @@ from resumable._core.errors import StreamStalledError
 #: [s] How long a complete message may take to end its body, so that the connection can be reused;
 #: and how long `message_stop` may take to follow a `stop_reason`.
 LINGER = 10.0
+#: [s] A caller who takes longer than this between two reads has paused.
+PAUSE = 1.0
 
 
 class Timeouts(Protocol):
@@ -46,14 +48,20 @@ class Watch:
     The watchdogs of one session.
 
     Pings reset a read timeout, so silence has two meanings: no *bytes*, and no *progress*.
-    Noting what arrived is two assignments; the sums are done when somebody asks.
+    Noting what arrived is two assignments, which the session makes itself for text; the sums are
+    done when somebody asks.
+
+    Attributes:
+        bytes_at: [s] When the last bytes came.
+        progress_at: [s] When the last event came that was no ping.
+        total: [s] When the session's time is over; infinite without a limit.
     """
 
     def __init__(self, timeouts: Timeouts, started_at: float) -> None:
         self._timeouts = timeouts
-        self._total = math.inf if timeouts.total_timeout is None else started_at + timeouts.total_timeout
+        self.total = math.inf if timeouts.total_timeout is None else started_at + timeouts.total_timeout
         self._first_event = math.inf
-        self._bytes_at = self._progress_at = started_at
+        self.bytes_at = self.progress_at = started_at
         self._progress_limit = timeouts.thinking_timeout
         self._factor = 1.0
         self._linger = math.inf
@@ -63,10 +71,10 @@ class Watch:
         """[s] When the first of the watchdogs fires, on the driver's clock."""
         its = self._timeouts
         return min(
-            self._bytes_at + its.bytes_timeout,
-            self._progress_at + self._progress_limit,
+            self.bytes_at + its.bytes_timeout,
+            self.progress_at + self._progress_limit,
             self._first_event,
-            self._total,
+            self.total,
             self._linger,
         )
 
@@ -74,7 +82,7 @@ class Watch:
         """Start the watchdogs of an attempt that is being sent."""
         first = self._timeouts.first_event_timeout
         self._first_event = math.inf if first is None else now + first
-        self._bytes_at = self._progress_at = now
+        self.bytes_at = self.progress_at = now
         self._progress_limit = self._timeouts.thinking_timeout * self._factor
         self._linger = math.inf
 
@@ -87,19 +95,34 @@ class Watch:
             progressed: Whether an event other than a ping was among them.
             is_slow: Whether a block is open that may rightly be silent for long.
         """
-        self._bytes_at = now
+        self.bytes_at = now
         if progressed:
-            self._progress_at = now
+            self.progress_at = now
             self._factor = 1.0
             self._first_event = math.inf
             its = self._timeouts
             self._progress_limit = its.thinking_timeout if is_slow else its.progress_timeout
 
-    def shift(self, pause: float) -> None:
-        """Leave out a time [s] in which nobody read."""
-        self._bytes_at += pause
-        self._progress_at += pause
-        self._first_event += pause
+    def receive_more(self, now: float, *, progressed: bool) -> bool:
+        """
+        Note that bytes arrived that change nothing but the time: more text, or only pings.
+
+        Returns:
+            Whether a watchdog has fired all the same.
+        """
+        self.bytes_at = now
+        if progressed:
+            self.progress_at = now
+            return now >= self.total
+        return now >= self.progress_at + self._progress_limit or now >= self.total or now >= self._first_event
+
+    def resume(self, now: float) -> None:
+        """Leave out the time in which nobody read, if it was long enough to matter."""
+        pause = now - self.bytes_at
+        if pause > PAUSE:
+            self.bytes_at += pause
+            self.progress_at += pause
+            self._first_event += pause
 
     def linger(self, now: float) -> None:
         """Note that the message is complete: only the end of the body is still to come."""
@@ -108,14 +131,14 @@ class Watch:
     def stall(self, now: float) -> StreamStalledError | None:
         """Say which watchdog has fired by *now*, if any."""
         its = self._timeouts
-        if now >= self._total:
+        if now >= self.total:
             return StreamStalledError("total", its.total_timeout or 0.0)
         if now >= self._first_event:
             return StreamStalledError("first_event", its.first_event_timeout or 0.0)
-        if now >= self._progress_at + self._progress_limit:
+        if now >= self.progress_at + self._progress_limit:
             limit = self._progress_limit
             self._factor *= 2  # It may simply be slow: the next attempt gets longer.
             return StreamStalledError("progress", limit)
-        if now >= self._bytes_at + its.bytes_timeout:
+        if now >= self.bytes_at + its.bytes_timeout:
             return StreamStalledError("bytes", its.bytes_timeout)
         return None

@@ -94,7 +94,7 @@ class Resumable(anthropic.Middleware):
             driver.close()
             raise
         answer: anthropic.APIResponse[Any] = (
-            spliced(wire, Body(driver, wire), session.report)
+            spliced(wire, Body(driver), session.report)
             if error is None
             else refused(wire, error, request, session.report)
         )
@@ -118,7 +118,7 @@ class Resumable(anthropic.Middleware):
             await driver.aclose()
             raise
         answer: anthropic.AsyncAPIResponse[Any] = (
-            spliced(wire, AsyncBody(driver, wire), session.report)
+            spliced(wire, AsyncBody(driver), session.report)
             if error is None
             else refused(wire, error, request, session.report)
         )
@@ -168,7 +168,8 @@ def wrap(
         ConfigurationError: *client* is no SDK client, or another argument cannot work.
     """
     middleware = Resumable(store=store, policy=policy, hold=hold, on_recovery=on_recovery)
-    return _checked_client(client).with_middleware(middleware)
+    wrapped: ClientT = _checked_client(client).with_middleware(middleware)
+    return wrapped
 
 
 def _checked_client(client: Any) -> Any:  # noqa: ANN401  # Reason: it is what the caller passed, whatever it is

@@ -14,9 +14,10 @@ from resumable._core.errors import (
     UpstreamStatusError,
 )
 
+from resumable._report import EXTENSION
+
 if TYPE_CHECKING:
     from resumable._core.errors import AttemptError
-    from resumable._core.report import Report
     from resumable.middleware._flavour import httpx
 
 _STATUS_OF_TYPE = {
@@ -97,29 +98,32 @@ def _rebuilt(ours: type[RecoveryError], theirs: type[anthropic.APIError], args: 
     return error
 
 
-def as_sdk_error(error: RecoveryError, response: httpx.Response, report: Report) -> RecoveryError:
+def as_sdk_error(error: RecoveryError, response: httpx.Response) -> RecoveryError:
     """
     Make the error that leaves a stream: *error*'s facts, and also an instance of the SDK's class.
 
     Args:
         error: The session's.
-        response: The one that the stream began with.
-        report: What recovery did; on the error as `report`.
+        response: The one that the caller got; its report goes on as `report`.
     """
     theirs = class_for(error.last)
     combined = _rebuilt(type(error), theirs, error.args)
-    facts = {
+    facts: dict[str, Any] = {
         "message": str(error),
         "request": response.request,
         "body": None,
-        "report": report,
+        "report": response.extensions.get(EXTENSION),
     }
     if issubclass(theirs, anthropic.APIStatusError):
         facts |= {
             "response": response,
             "status_code": getattr(error.last, "status", response.status_code),
             "request_id": response.headers.get("request-id"),
+            "workspace_id": response.headers.get("anthropic-workspace-id"),
             "type": getattr(error.last, "error_type", None),
+            "error_code": getattr(error.last, "error_code", None),
+            "api_message": None,
+            "details": None,
         }
     combined.__dict__.update(facts | error.__dict__)
     return combined

@@ -11,47 +11,21 @@ from typing import TYPE_CHECKING, Any, Final, Never
 
 import anthropic
 
-from resumable._core.errors import RecoveryError, UpstreamEventError
 from resumable._report import EXTENSION
-from resumable.middleware._errors import as_sdk_error
 from resumable.middleware._flavour import httpx
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
+    from resumable._core.errors import RecoveryError
     from resumable._core.report import Report
-    from resumable._core.session import Session
     from resumable._drive import AsyncDriver, Driver
-    from resumable.middleware._wire import AsyncSDKWire, Plug, SDKWire
+    from resumable.middleware._wire import Plug
 
 #: What no longer describes the body: it is spliced after decoding.
 _STALE_HEADERS: Final = ("content-encoding", "content-length", "transfer-encoding")
 #: Not a status of anybody's: the SDK never sees more of the response than that it is no success.
 _NO_RESPONSE: Final = 599
-
-
-class _Body:
-    """What both bodies share: what a caller is told at the end of a session that failed."""
-
-    def __init__(self, session: Session, wire: Plug) -> None:
-        self._session = session
-        self._wire = wire
-        self._is_over = False
-        self.response: httpx.Response | None = None
-
-    def _last_words(self, error: RecoveryError) -> bytes:
-        """Give upstream's own error to a caller who received nothing, and an error with the partial to any other."""
-        frame = error.last.frame if isinstance(error.last, UpstreamEventError) else b""
-        if frame and not self._session.has_delivered and not self._is_over:
-            self._is_over = True
-            return frame
-        assert self.response is not None
-        raise as_sdk_error(error, self.response, self._session.report) from self._wire.cause
-
-    def _tell(self) -> None:
-        """Keep the headers true: they are live, as the report is."""
-        if self.response is not None:
-            self.response.headers.update(headers_of(self._session.report))
 
 
 def headers_of(report: Report) -> dict[str, str]:
@@ -64,58 +38,32 @@ def headers_of(report: Report) -> dict[str, str]:
     return headers
 
 
-class Body(_Body, httpx.SyncByteStream):
+class Body(httpx.SyncByteStream):
     """The body of a spliced response; a class, since a generator that was never started can't be closed."""
 
-    def __init__(self, driver: Driver, wire: SDKWire) -> None:
-        super().__init__(driver.session, wire)
+    def __init__(self, driver: Driver) -> None:
         self._driver = driver
 
     def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
-        if self._is_over:
-            raise StopIteration
-        try:
-            return next(self._driver)
-        except RecoveryError as error:
-            return self._last_words(error)
-        finally:
-            if len(self._session.report.attempts) > 1:
-                self._tell()
+        return self._driver
 
     def close(self) -> None:
         """Leave the session; closes the response that is open upstream."""
         self._driver.close()
-        self._tell()
 
 
-class AsyncBody(_Body, httpx.AsyncByteStream):
+class AsyncBody(httpx.AsyncByteStream):
     """The body of a spliced response; see `Body`."""
 
-    def __init__(self, driver: AsyncDriver, wire: AsyncSDKWire) -> None:
-        super().__init__(driver.session, wire)
+    def __init__(self, driver: AsyncDriver) -> None:
         self._driver = driver
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        if self._is_over:
-            raise StopAsyncIteration
-        try:
-            return await anext(self._driver)
-        except RecoveryError as error:
-            return self._last_words(error)
-        finally:
-            if len(self._session.report.attempts) > 1:
-                self._tell()
+        return self._driver
 
     async def aclose(self) -> None:
         """Leave the session; closes the response that is open upstream."""
         await self._driver.aclose()
-        self._tell()
 
 
 def spliced(wire: Plug, body: Body | AsyncBody, report: Report) -> Any:  # noqa: ANN401  # Reason: either colour's
@@ -129,8 +77,7 @@ def spliced(wire: Plug, body: Body | AsyncBody, report: Report) -> Any:  # noqa:
         request=original.request,
         extensions={**original.extensions, EXTENSION: report},
     )
-    body.response = response
-    answer.http_response = response
+    wire.spliced = answer.http_response = response
     return answer
 
 
@@ -159,7 +106,9 @@ def refused(wire: Plug, error: RecoveryError, request: anthropic.APIRequest, rep
     exception would be retried by the SDK; so it is raised by the body of a response of ours.
     """
     if wire.answer is not None:
-        wire.answer.http_response.headers.update({"x-should-retry": "false", **headers_of(report)})
+        response = wire.answer.http_response
+        response.headers.update({"x-should-retry": "false", **headers_of(report)})
+        response.extensions[EXTENSION] = report
         return wire.answer
     cause = wire.cause if isinstance(wire.cause, anthropic.APIConnectionError) else error
     cause.add_note(f"resumable: {error}")
@@ -170,9 +119,7 @@ def refused(wire: Plug, error: RecoveryError, request: anthropic.APIRequest, rep
         stream=_Raise(cause),
         request=getattr(cause, "request", None),
     )
-    is_async = request.stream_cls is not None and issubclass(request.stream_cls, anthropic.AsyncStream)
-    response_class: Any = anthropic.AsyncAPIResponse if is_async else anthropic.APIResponse
-    return response_class(
+    return wire.response_class(
         raw=raw,
         cast_to=request.cast_to,
         client=None,

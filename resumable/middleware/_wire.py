@@ -9,20 +9,22 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import anthropic
 
-from resumable._core.errors import StreamInterruptedError
 from resumable._watchdog import WATCHDOG
 from resumable.middleware import _failures
+from resumable.middleware._errors import as_sdk_error
+from resumable.middleware._flavour import httpx
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 
+    from resumable._core.errors import RecoveryError
+    from resumable._core.session import Session
     from resumable._core.states import Open
     from resumable._watchdog import Guard
-    from resumable.middleware._flavour import httpx
 
 
 class Plug:
@@ -32,7 +34,11 @@ class Plug:
     Attributes:
         answer: The last that came down the chain: an `APIResponse` or its async twin, of any status.
         cause: The last exception of the SDK's or the transport's.
+        spliced: The response that the caller got, once there is one.
+        response_class: What comes down a chain of this colour.
     """
+
+    response_class: ClassVar[Any]
 
     def __init__(self, request: anthropic.APIRequest, *, bytes_timeout: float, is_watched: bool) -> None:
         """
@@ -50,6 +56,14 @@ class Plug:
         self._is_reading = False
         self.answer: Any = None
         self.cause: Exception | None = None
+        self.spliced: httpx.Response | None = None
+
+    def translate(self, error: RecoveryError) -> Exception:
+        """Make the exception that the caller gets; see `Wire`."""
+        assert self.spliced is not None  # Invariant: before the first response, the middleware asks for no bytes.
+        made = as_sdk_error(error, self.spliced)
+        made.__cause__ = self.cause
+        return made
 
     def _request_for(self, action: Open) -> anthropic.APIRequest:
         """Make the attempt's request, not with `APIRequest.copy`: that copies the whole conversation first."""
@@ -83,10 +97,12 @@ class Plug:
 class SDKWire(Plug):
     """The wire of a synchronous client."""
 
+    response_class = anthropic.APIResponse
+
     def __init__(self, request: anthropic.APIRequest, call_next: anthropic.CallNext, **options: Any) -> None:
         super().__init__(request, **options)
         self._call_next = call_next
-        self._data: Iterator[bytes] = iter(())
+        self._next: Callable[[], bytes] = iter(()).__next__
 
     def open(self, action: Open) -> str | None:
         """Send a request and return its `request-id`; see `Wire`."""
@@ -102,17 +118,19 @@ class SDKWire(Plug):
             except Exception as error:  # noqa: BLE001  # Reason: see `read`
                 raise self._interruption(error) from error
             raise _failures.of_status(response.status_code, response.headers, body)
-        self._data = response.iter_bytes()
+        self._next = iter(_body(response)).__next__
         return self._adopt(self.answer)
 
-    def read(self, deadline: float) -> bytes:
+    def read(self, session: Session) -> bytes:
         """Read from the response; empty at its end; see `Wire`."""
         guard = self._guard
         if guard is not None:
-            guard.arm(deadline)
+            guard.arm(session.deadline)
         self._is_reading = True
         try:
-            data = next(self._data, b"")
+            data = self._next()
+        except StopIteration:
+            return b""
         except Exception as error:  # noqa: BLE001  # Reason: transports, TLS and decoders each raise their own
             raise self._interruption(error) from error
         finally:
@@ -133,10 +151,12 @@ class SDKWire(Plug):
 class AsyncSDKWire(Plug):
     """The wire of an asynchronous client."""
 
+    response_class = anthropic.AsyncAPIResponse
+
     def __init__(self, request: anthropic.APIRequest, call_next: anthropic.AsyncCallNext, **options: Any) -> None:
         super().__init__(request, **options)
         self._call_next = call_next
-        self._data: AsyncIterator[bytes] = _nothing()
+        self._next: Callable[[], Awaitable[bytes]] = _nothing().__anext__
 
     async def open(self, action: Open) -> str | None:
         """Send a request and return its `request-id`; see `Wire`."""
@@ -152,17 +172,19 @@ class AsyncSDKWire(Plug):
             except Exception as error:  # noqa: BLE001  # Reason: see `read`
                 raise self._interruption(error) from error
             raise _failures.of_status(response.status_code, response.headers, body)
-        self._data = response.aiter_bytes()
+        self._next = aiter(_async_body(response)).__anext__
         return self._adopt(self.answer)
 
-    async def read(self, deadline: float) -> bytes:
+    async def read(self, session: Session) -> bytes:
         """Read from the response; empty at its end; see `Wire`."""
         guard = self._guard
         if guard is not None:
-            guard.arm(deadline)
+            guard.arm(session.deadline)
         self._is_reading = True
         try:
-            data = await anext(self._data, b"")
+            data = await self._next()
+        except StopAsyncIteration:
+            return b""
         except Exception as error:  # noqa: BLE001  # Reason: transports, TLS and decoders each raise their own
             raise self._interruption(error) from error
         finally:
@@ -180,6 +202,27 @@ class AsyncSDKWire(Plug):
             await response.aclose()
 
 
+def _body(response: httpx.Response) -> Iterable[bytes]:
+    """
+    Give the decoded body.
+
+    Where nothing is to be decoded the stream itself is read: httpx's own iterators cost
+    as much for every event as all that we do with it.
+    """
+    stream = response.stream
+    if isinstance(stream, httpx.SyncByteStream) and "content-encoding" not in response.headers:
+        return stream
+    return response.iter_bytes()
+
+
+def _async_body(response: httpx.Response) -> AsyncIterable[bytes]:
+    """Give the decoded body; see `_body`."""
+    stream = response.stream
+    if isinstance(stream, httpx.AsyncByteStream) and "content-encoding" not in response.headers:
+        return stream
+    return response.aiter_bytes()
+
+
 async def _nothing() -> AsyncIterator[bytes]:
-    for data in ():
+    for data in tuple[bytes, ...]():
         yield data

@@ -1,0 +1,275 @@
+"""
+What the middleware adds to the bare SDK: per event, with length, and on a long tool call.
+
+Pairs are interleaved in one process, over an in-process body, without a store; the clock is the
+process's CPU time. Only the ratios mean anything on another machine. Run it alone:
+
+    python benchmarks/middleware.py [--quick] [--json]
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import statistics
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import anthropic
+import httpx2
+from _report import Figure, Report, parse_options
+
+import resumable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+CREATE_LIMIT = 14.0  # [%] Most that may be added to create(stream=True).
+TEXT_LIMIT = 6.0  # [%] Most that may be added to .text_stream.
+GROWTH_LIMIT = 1.25  # [ratio] Cost per event of the longest stream over the shortest's: constant, but for noise.
+TOOL_GAIN = 40.0  # [ratio] Least gain on a long tool call.
+
+WORDS = (" the", " answer", " goes", " on", ",", " word", " by", " word", " until", " it", " is", " whole", ".", "\n\n")
+
+
+class Chunks(httpx2.SyncByteStream, httpx2.AsyncByteStream):
+    """A body that was cut into reads beforehand."""
+
+    def __init__(self, chunks: list[bytes]) -> None:
+        self._chunks = chunks
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._chunks)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for chunk in self._chunks:
+            yield chunk
+
+
+class Upstream(httpx2.BaseTransport, httpx2.AsyncBaseTransport):
+    """Answers every request with the same body."""
+
+    def __init__(self, chunks: list[bytes]) -> None:
+        self._chunks = chunks
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Answer at once."""
+        return httpx2.Response(200, headers={"content-type": "text/event-stream"}, stream=Chunks(self._chunks))
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Answer at once."""
+        return self.handle_request(request)
+
+
+def frame(kind: str, **fields: Any) -> bytes:
+    """Encode one event as upstream does."""
+    data = json.dumps({"type": kind, **fields}, separators=(",", ":"))
+    return f"event: {kind}\ndata: {data}\n\n".encode()
+
+
+def message(block: dict[str, Any], deltas: list[dict[str, Any]], stop_reason: str) -> list[bytes]:
+    """Make the frames of a message with one block."""
+    usage = {"input_tokens": 12, "output_tokens": 1}
+    start = {"id": "msg_1", "type": "message", "role": "assistant", "model": "claude-sonnet-5", "content": []}
+    return [
+        frame("message_start", message={**start, "stop_reason": None, "stop_sequence": None, "usage": usage}),
+        frame("content_block_start", index=0, content_block=block),
+        *(frame("content_block_delta", index=0, delta=delta) for delta in deltas),
+        frame("content_block_stop", index=0),
+        frame(
+            "message_delta",
+            delta={"stop_reason": stop_reason, "stop_sequence": None},
+            usage={"output_tokens": len(deltas)},
+        ),
+        frame("message_stop"),
+    ]
+
+
+def text_frames(events: int) -> list[bytes]:
+    """Make an answer of *events* text deltas of 4 to 12 characters."""
+    texts = [WORDS[i % len(WORDS)] + WORDS[(i * 7 + 3) % len(WORDS)] for i in range(events)]
+    return message({"type": "text", "text": ""}, [{"type": "text_delta", "text": text} for text in texts], "end_turn")
+
+
+def tool_frames(deltas: int) -> list[bytes]:
+    """Make a tool call whose input arrives in *deltas* deltas."""
+    inside = [f'"key{i}":"value {i}",' for i in range(deltas - 2)]
+    parts = ["{", *inside, '"last":"one"}']
+    block = {"type": "tool_use", "id": "toolu_1", "name": "record", "input": {}}
+    return message(block, [{"type": "input_json_delta", "partial_json": part} for part in parts], "tool_use")
+
+
+def reads(frames: list[bytes], size: int | None) -> list[bytes]:
+    """Cut a body into reads of one event, or of *size* bytes."""
+    if size is None:
+        return frames
+    whole = b"".join(frames)
+    return [whole[at : at + size] for at in range(0, len(whole), size)]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two clients over the same body: the bare one and the wrapped one, in both colours."""
+
+    bare: anthropic.Anthropic
+    wrapped: anthropic.Anthropic
+    async_bare: anthropic.AsyncAnthropic
+    async_wrapped: anthropic.AsyncAnthropic
+
+    @classmethod
+    def over(cls, chunks: list[bytes]) -> Pair:
+        """Make the clients."""
+        transport = Upstream(chunks)
+        bare = anthropic.Anthropic(
+            api_key="none", base_url="http://in.process", http_client=anthropic.DefaultHttpxClient(transport=transport)
+        )
+        async_bare = anthropic.AsyncAnthropic(
+            api_key="none",
+            base_url="http://in.process",
+            http_client=anthropic.DefaultAsyncHttpxClient(transport=transport),
+        )
+        return cls(bare, resumable.wrap(bare), async_bare, resumable.wrap(async_bare))
+
+
+REQUEST: Any = {
+    "model": "claude-sonnet-5",
+    "max_tokens": 64_000,
+    "messages": [{"role": "user", "content": "Go on and on."}],
+}
+
+
+def create(client: anthropic.Anthropic) -> None:
+    """Read a stream of events."""
+    for _ in client.messages.create(stream=True, **REQUEST):
+        pass
+
+
+def text_stream(client: anthropic.Anthropic) -> None:
+    """Read a stream of text."""
+    with client.messages.stream(**REQUEST) as stream:
+        for _ in stream.text_stream:
+            pass
+
+
+async def acreate(client: anthropic.AsyncAnthropic) -> None:
+    """Read a stream of events."""
+    async for _ in await client.messages.create(stream=True, **REQUEST):
+        pass
+
+
+async def atext_stream(client: anthropic.AsyncAnthropic) -> None:
+    """Read a stream of text."""
+    async with client.messages.stream(**REQUEST) as stream:
+        async for _ in stream.text_stream:
+            pass
+
+
+def cpu(call: Callable[[], object]) -> float:
+    """Time one call [s of CPU]."""
+    gc.collect()
+    gc.disable()
+    try:
+        start = time.process_time()
+        call()
+        return time.process_time() - start
+    finally:
+        gc.enable()
+
+
+def compare(bare: Callable[[], object], wrapped: Callable[[], object], rounds: int) -> tuple[float, float]:
+    """Interleave the two and return the median of each [s]; every other round the order is turned."""
+    times: tuple[list[float], list[float]] = ([], [])
+    bare()
+    wrapped()
+    for turn in range(rounds):
+        order = ((0, bare), (1, wrapped)) if turn % 2 == 0 else ((1, wrapped), (0, bare))
+        for side, call in order:
+            times[side].append(cpu(call))
+    return statistics.median(times[0]), statistics.median(times[1])
+
+
+def added(report: Report, *, events: int, rounds: int) -> None:
+    """What the middleware adds per event, for each surface and size of read."""
+    rows = []
+    with asyncio.Runner() as runner:
+        for title, size in (("one event a read", None), ("64 KiB reads", 64 * 1024)):
+            pair = Pair.over(reads(text_frames(events), size))
+            calls: list[tuple[str, float, Callable[[], object], Callable[[], object]]] = [
+                ("create", CREATE_LIMIT, lambda p=pair: create(p.bare), lambda p=pair: create(p.wrapped)),
+                ("text_stream", TEXT_LIMIT, lambda p=pair: text_stream(p.bare), lambda p=pair: text_stream(p.wrapped)),
+                (
+                    "async create",
+                    CREATE_LIMIT,
+                    lambda p=pair: runner.run(acreate(p.async_bare)),
+                    lambda p=pair: runner.run(acreate(p.async_wrapped)),
+                ),
+                (
+                    "async text_stream",
+                    TEXT_LIMIT,
+                    lambda p=pair: runner.run(atext_stream(p.async_bare)),
+                    lambda p=pair: runner.run(atext_stream(p.async_wrapped)),
+                ),
+            ]
+            for name, limit, bare, wrapped in calls:
+                base, ours = compare(bare, wrapped, rounds)
+                share = (ours / base - 1) * 100
+                rows.append([name, title, base / events * 1e6, ours / events * 1e6, share])
+                report.add(Figure(f"added to {name}, {title}", share, "%", at_most=limit, digits=1))
+    report.add_table(
+        "Cost per event (CPU)", ["surface", "reads", "bare [µs]", "wrapped [µs]", "added [%]"], rows
+    )
+
+
+def growth(report: Report, *, lengths: tuple[int, ...], rounds: int) -> None:
+    """Whether the wrapped cost per event stays the same however long the stream."""
+    rows = []
+    for events in lengths:
+        pair = Pair.over(text_frames(events))
+        turns = max(1, rounds * lengths[0] // events)
+        repeats = max(1, lengths[-1] // events // 10)
+
+        def run(client: anthropic.Anthropic, repeats: int = repeats) -> None:
+            for _ in range(repeats):
+                create(client)
+
+        base, ours = compare(lambda p=pair: run(p.bare), lambda p=pair: run(p.wrapped), max(3, turns))
+        rows.append([events, base / events / repeats * 1e6, ours / events / repeats * 1e6, (ours - base) / events / repeats * 1e6])
+    report.add_table(
+        "Cost per event by length (CPU)", ["events", "bare [µs]", "wrapped [µs]", "difference [µs]"], rows
+    )
+    ratio = float(rows[-1][2]) / float(rows[0][2])
+    report.add(Figure(f"cost per event, {lengths[-1]:,} over {lengths[0]:,} events", ratio, "x", at_most=GROWTH_LIMIT))
+
+
+def tool(report: Report, *, deltas: int, judged: bool) -> None:
+    """A long tool call through the helper, which parses the whole input again at every delta."""
+    pair = Pair.over(reads(tool_frames(deltas), None))
+
+    def final(client: anthropic.Anthropic) -> object:
+        with client.messages.stream(**REQUEST) as stream:
+            return stream.get_final_message()
+
+    ours = min(cpu(lambda: final(pair.wrapped)) for _ in range(3))
+    base = cpu(lambda: final(pair.bare))
+    if final(pair.wrapped) != final(pair.wrapped) or final(pair.wrapped).content[0].input["last"] != "one":  # type: ignore[attr-defined]
+        raise SystemExit("the tool call did not arrive whole")
+    report.add_table("A tool call through .stream() (CPU)", ["deltas", "bare [s]", "wrapped [s]"], [[deltas, base, ours]])
+    target = TOOL_GAIN if judged else None
+    report.add(Figure(f"gain on a tool call of {deltas:,} deltas", base / ours, "x", at_least=target, digits=0))
+
+
+def main() -> int:
+    """Measure and print; see the module's text."""
+    options = parse_options(__doc__)
+    report = Report("middleware", options)
+    quick = options.quick
+    added(report, events=1_000 if quick else 4_000, rounds=9 if quick else 31)
+    growth(report, lengths=(1_000, 10_000) if quick else (1_000, 10_000, 100_000), rounds=5 if quick else 11)
+    tool(report, deltas=5_000 if quick else 20_000, judged=not quick)
+    return report.conclude()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
