@@ -42,12 +42,26 @@ class Clock(Protocol):
         ...
 
 
+#: [s] Longest sleep at a stretch: so soon a wait ends whose stream was closed from elsewhere.
+_STRETCH = 0.2
+
+
 class SystemClock:
-    """The machine's clock; sleeps under asyncio and trio."""
+    """
+    The machine's clock; sleeps under asyncio and trio.
+
+    A sleep may end early: the machine then asks for the rest, unless the caller has left meanwhile.
+    """
 
     now = staticmethod(time.monotonic)
-    sleep = staticmethod(time.sleep)
-    asleep = staticmethod(anyio.sleep)
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass, in a thread."""
+        time.sleep(min(seconds, _STRETCH))
+
+    async def asleep(self, seconds: float) -> None:
+        """Let time pass, in a task."""
+        await anyio.sleep(min(seconds, _STRETCH))
 
 
 class Wire(Protocol):
@@ -121,8 +135,15 @@ class Teller:
                 notice.delay,
                 notice.failure,
             )
-            if self._on_recovery is not None:
+            self._call(notice)
+
+    def _call(self, notice: Notice) -> None:
+        """Call back; who only looks on must not break the stream, so what he raises is logged."""
+        if self._on_recovery is not None:
+            try:
                 self._on_recovery(notice)
+            except Exception:
+                _log.exception("resumable.on_recovery_failed session=%s", notice.session_id)
 
 
 class Driver:
@@ -150,7 +171,8 @@ class Driver:
         session, wire, now = self.session, self._wire, self._clock.now
         while True:
             if session.is_reading:
-                session.resume(now())
+                if (began := now()) > session.patience:
+                    session.resume(began)
                 try:
                     data = wire.read(session)
                     out = session.receive_data(data, now()) if data else session.receive_eof(now())
@@ -218,7 +240,8 @@ class AsyncDriver:
         session, wire, now = self.session, self._wire, self._clock.now
         while True:
             if session.is_reading:
-                session.resume(now())
+                if (began := now()) > session.patience:
+                    session.resume(began)
                 try:
                     data = await wire.read(session)
                     out = session.receive_data(data, now()) if data else session.receive_eof(now())

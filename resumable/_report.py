@@ -41,3 +41,13 @@ def report(stream: object) -> Report:
         f"{type(stream).__name__} did not come through a wrapped client",
         "pass the stream that a client returned by resumable.wrap() gave you",
     )
+
+
+def headers_of(report: Report) -> dict[str, str]:
+    """Say in response headers what recovery did so far."""
+    headers = {"resumable-session": report.session_id, "resumable-attempts": str(len(report.attempts))}
+    if report.seams:
+        headers["resumable-seams"] = ", ".join(seam.quality for seam in report.seams)
+    if report.has_estimates:
+        headers["resumable-usage"] = "estimated"
+    return headers

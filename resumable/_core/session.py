@@ -85,7 +85,8 @@ class Session:
         transcript: What the caller has received.
         notices: Decisions that nobody was told about yet; the driver empties it.
         state: Where it is.
-        is_reading: Whether the next action is `Read`; one attribute, since it is asked for every event.
+        is_reading: Whether the next action is `Read`; an attribute, since it is asked for every event.
+        patience: [s] A read that begins after this time follows a pause of the caller's: `resume` first.
     """
 
     def __init__(
@@ -126,16 +127,12 @@ class Session:
         self.notices: list[Notice] = []
         self.state = State.READY
         self.is_reading = False
+        self.patience = now
 
     @property
     def deadline(self) -> float:
         """[s] Until when the driver may wait for what it is doing, on its clock."""
         return self._watch.deadline
-
-    @property
-    def patience(self) -> float:
-        """[s] After this time a read that begins is one after a pause: call `resume` first."""
-        return self._watch.bytes_at + PAUSE
 
     @property
     def has_delivered(self) -> bool:
@@ -183,11 +180,13 @@ class Session:
         watch = self._watch
         if now < watch.total and intake.passes(data):
             watch.bytes_at = watch.progress_at = now
+            self.patience = now + PAUSE
             return data
         return self._receive(intake, data, now)
 
     def _receive(self, intake: Intake, data: bytes, now: float) -> bytes:
         out: list[bytes] = []
+        self.patience = now + PAUSE
         try:
             intake.feed(data, now, out)
         except AttemptError as failure:

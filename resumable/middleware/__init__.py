@@ -7,6 +7,7 @@ Everything but `POST /v1/messages` with a stream passes through and keeps the SD
 from __future__ import annotations
 
 import secrets
+from collections.abc import Collection
 from random import random
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -19,10 +20,10 @@ from resumable._core.session import Session
 from resumable._drive import AsyncDriver, Driver, SystemClock, Teller
 from resumable._policy import RetryPolicy
 from resumable.middleware._splice import AsyncBody, Body, refused, spliced
-from resumable.middleware._wire import AsyncSDKWire, SDKWire
+from resumable.middleware._wire import AsyncSDKWire, AttemptRequest, SDKWire
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable
 
     from resumable._core.report import Notice
     from resumable._drive import Clock
@@ -60,7 +61,8 @@ class Resumable(anthropic.Middleware):
                 `server_tool_use`, `structured_output`, `signature`, `text_edge`, `text`;
                 `None` for all but the last. What is not held flows at once, and can't be
                 recovered when it is cut.
-            on_recovery: Called with the facts of each decision, in the thread or task that reads.
+            on_recovery: Called with the facts of each decision, in the thread or task that reads. It only
+                looks on: an exception of its own is logged, and the stream goes on.
             clock: Where time comes from; for tests.
             chance: Draws from [0, 1); for tests.
 
@@ -71,6 +73,9 @@ class Resumable(anthropic.Middleware):
             raise ConfigurationError("store", "this version keeps sessions in memory only", "pass None or 'memory://'")
         if policy is not None and not isinstance(policy, RetryPolicy):
             raise ConfigurationError("policy", f"{type(policy).__name__} is no RetryPolicy", "pass a RetryPolicy")
+        if on_recovery is not None and not callable(on_recovery):
+            problem = f"a {type(on_recovery).__name__} cannot be called"
+            raise ConfigurationError("on_recovery", problem, "pass a function of one notice, or None")
         self._policy = policy or RetryPolicy()
         self._hold = _checked_hold(hold)
         self._on_recovery = on_recovery
@@ -165,7 +170,7 @@ def wrap(
         A client of the same type that shares *client*'s connections.
 
     Raises:
-        ConfigurationError: *client* is no SDK client, or another argument cannot work.
+        ConfigurationError: *client* is no SDK client or is wrapped already, or another argument cannot work.
     """
     middleware = Resumable(store=store, policy=policy, hold=hold, on_recovery=on_recovery)
     wrapped: ClientT = _checked_client(client).with_middleware(middleware)
@@ -174,6 +179,9 @@ def wrap(
 
 def _checked_client(client: Any) -> Any:  # noqa: ANN401  # Reason: it is what the caller passed, whatever it is
     if isinstance(client, anthropic.Anthropic | anthropic.AsyncAnthropic):
+        if any(isinstance(one, Resumable) for one in client.middleware):
+            remedy = "wrap a client once; for another policy, wrap the client that it was made from"
+            raise ConfigurationError("client", "it is wrapped already", remedy)
         return client
     what = f"the class {client.__name__}" if isinstance(client, type) else f"a {type(client).__name__}"
     raise ConfigurationError(
@@ -189,13 +197,17 @@ def _checked_hold(hold: Collection[str] | None) -> frozenset[str] | None:
     remedy = f"pass a collection of names out of {', '.join(HOLDABLE)}"
     if isinstance(hold, str):
         raise ConfigurationError("hold", "a single string", remedy)
-    unknown = sorted(str(name) for name in set(hold) - set(HOLDABLE))
+    if not isinstance(hold, Collection):
+        raise ConfigurationError("hold", f"{type(hold).__name__} is no collection of names", remedy)
+    unknown = sorted(str(name) for name in hold if name not in HOLDABLE)
     if unknown:
         raise ConfigurationError("hold", f"unknown: {', '.join(unknown)}", remedy)
     return frozenset(hold)
 
 
 def _is_message(request: anthropic.APIRequest) -> bool:
+    if isinstance(request, AttemptRequest):  # It is recovered already, further out; recovery must not multiply.
+        return False
     path = request.url.partition("?")[0].rstrip("/")
     return request.method.upper() == "POST" and path.endswith("/v1/messages") and isinstance(request.json, dict)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import anthropic
@@ -13,7 +14,6 @@ from resumable._core.errors import (
     UpstreamEventError,
     UpstreamStatusError,
 )
-
 from resumable._report import EXTENSION
 
 if TYPE_CHECKING:
@@ -98,32 +98,42 @@ def _rebuilt(ours: type[RecoveryError], theirs: type[anthropic.APIError], args: 
     return error
 
 
-def as_sdk_error(error: RecoveryError, response: httpx.Response) -> RecoveryError:
+def as_sdk_error(error: RecoveryError, response: httpx.Response, answer: httpx.Response) -> RecoveryError:
     """
     Make the error that leaves a stream: *error*'s facts, and also an instance of the SDK's class.
 
     Args:
         error: The session's.
         response: The one that the caller got; its report goes on as `report`.
+        answer: The last that upstream gave; where it is not the one that *error* is about, *response* is.
     """
-    theirs = class_for(error.last)
+    theirs: Any = class_for(error.last)
     combined = _rebuilt(type(error), theirs, error.args)
-    facts: dict[str, Any] = {
-        "message": str(error),
-        "request": response.request,
-        "body": None,
-        "report": response.extensions.get(EXTENSION),
-    }
+    sentence = str(error)
+    status = getattr(error.last, "status", response.status_code)
+    # The SDK's own constructors, so that every attribute of the installed version is there.
     if issubclass(theirs, anthropic.APIStatusError):
-        facts |= {
-            "response": response,
-            "status_code": getattr(error.last, "status", response.status_code),
-            "request_id": response.headers.get("request-id"),
-            "workspace_id": response.headers.get("anthropic-workspace-id"),
-            "type": getattr(error.last, "error_type", None),
-            "error_code": getattr(error.last, "error_code", None),
-            "api_message": None,
-            "details": None,
-        }
-    combined.__dict__.update(facts | error.__dict__)
+        its_own = answer if answer.status_code == status else response
+        theirs.__init__(combined, sentence, response=its_own, body=_body_of(error.last, its_own))
+    else:
+        anthropic.APIError.__init__(combined, sentence, response.request, body=None)  # type: ignore[arg-type]  # Reason: it is both
+    facts = {"status_code": status} if issubclass(theirs, anthropic.APIStatusError) else {}
+    combined.__dict__.update(facts | {"report": response.extensions.get(EXTENSION)} | error.__dict__)
+    combined.args = error.args
     return combined
+
+
+def _body_of(failure: AttemptError | None, answer: httpx.Response) -> object:
+    """Give what the SDK calls the body of an error: JSON where it is some, else text; `None` where it was not kept."""
+    if isinstance(failure, UpstreamEventError):
+        lines = [line[5:].strip() for line in failure.frame.splitlines() if line.startswith(b"data:")]
+        raw = b"\n".join(lines)
+    elif isinstance(failure, UpstreamStatusError) and failure.status == answer.status_code:
+        raw = answer.content
+    else:
+        return None
+    try:
+        body: object = json.loads(raw)
+    except ValueError:
+        return raw.decode("utf-8", "replace")
+    return body

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Never
 
 import anthropic
 
-from resumable._report import EXTENSION
+from resumable._report import EXTENSION, headers_of
 from resumable.middleware._flavour import httpx
 
 if TYPE_CHECKING:
@@ -26,16 +26,6 @@ if TYPE_CHECKING:
 _STALE_HEADERS: Final = ("content-encoding", "content-length", "transfer-encoding")
 #: Not a status of anybody's: the SDK never sees more of the response than that it is no success.
 _NO_RESPONSE: Final = 599
-
-
-def headers_of(report: Report) -> dict[str, str]:
-    """Say in response headers what recovery did so far."""
-    headers = {"resumable-session": report.session_id, "resumable-attempts": str(len(report.attempts))}
-    if report.seams:
-        headers["resumable-seams"] = ", ".join(seam.quality for seam in report.seams)
-    if report.has_estimates:
-        headers["resumable-usage"] = "estimated"
-    return headers
 
 
 class Body(httpx.SyncByteStream):

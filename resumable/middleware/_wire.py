@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import anthropic
 
+from resumable._report import EXTENSION, headers_of
 from resumable._watchdog import WATCHDOG
 from resumable.middleware import _failures
 from resumable.middleware._errors import as_sdk_error
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from resumable._core.session import Session
     from resumable._core.states import Open
     from resumable._watchdog import Guard
+
+
+class AttemptRequest(anthropic.APIRequest):
+    """The request of one attempt; a second `Resumable` further in knows it by its class, and lets it pass."""
 
 
 class Plug:
@@ -61,18 +66,29 @@ class Plug:
     def translate(self, error: RecoveryError) -> Exception:
         """Make the exception that the caller gets; see `Wire`."""
         assert self.spliced is not None  # Invariant: before the first response, the middleware asks for no bytes.
-        made = as_sdk_error(error, self.spliced)
+        answer = self.spliced if self.answer is None else self.answer.http_response
+        made = as_sdk_error(error, self.spliced, answer)
         made.__cause__ = self.cause
         return made
 
+    def _describe(self) -> None:
+        """Keep the headers of the caller's response true; like the report, they are live."""
+        if self.spliced is not None:
+            self.spliced.headers.update(headers_of(self.spliced.extensions[EXTENSION]))
+
     def _request_for(self, action: Open) -> anthropic.APIRequest:
         """Make the attempt's request, not with `APIRequest.copy`: that copies the whole conversation first."""
-        options = copy.copy(self._request.options)
+        self.cause = None
+        request = self._request
+        options = copy.copy(request.options)
         options.json_data = action.plan.body
-        request = copy.copy(self._request)
-        request.options = options
-        request.retries_taken = action.number - 1
-        return request
+        return AttemptRequest(
+            options=options,
+            cast_to=request.cast_to,
+            stream=request.stream,
+            stream_cls=request.stream_cls,
+            retries_taken=action.number - 1,
+        )
 
     def _adopt(self, answer: Any) -> str | None:  # noqa: ANN401  # Reason: either colour's
         self._response = answer.http_response
@@ -142,6 +158,7 @@ class SDKWire(Plug):
 
     def close(self) -> None:
         """Close the response, if one is open; see `Wire`."""
+        self._describe()
         response = self._response
         if response is not None and not self._break():
             self._response = self._guard = None
@@ -196,6 +213,7 @@ class AsyncSDKWire(Plug):
 
     async def close(self) -> None:
         """Close the response, if one is open; see `Wire`."""
+        self._describe()
         response = self._response
         if response is not None and not self._break():
             self._response = self._guard = None
