@@ -57,6 +57,8 @@ class Report(msgspec.Struct):
         seams: One for each continuation that joined.
         synthesised: Name of the ending that recovery wrote in upstream's place, or `None`.
         overdue: How many times blocks flowed live because they had been held for too long.
+        saved_tokens: [tokens] Output that continuing spared, an estimate: what had been delivered at each
+            seam, and would have been produced again by starting over.
     """
 
     session_id: str
@@ -64,6 +66,7 @@ class Report(msgspec.Struct):
     seams: list[Seam] = []  # Reason: msgspec copies mutable defaults
     synthesised: str | None = None
     overdue: int = 0
+    saved_tokens: int = 0
 
     @property
     def waited(self) -> float:

@@ -296,6 +296,7 @@ class Session:
             at = len(mapper.delivered)
             join = mapper.join
             self._recovery.join()
+            self.report.saved_tokens += self._surfaced
             self.report.seams.append(Seam(number, self._plan.strategy.value, at, join.quality, join.cut))
         if mapper.ended is not None and self.state is State.STREAMING:
             self._end_attempt(None, now)

@@ -131,6 +131,8 @@ class Resumable(anthropic.Middleware):
 
     def _session(self, request: anthropic.APIRequest) -> Session:
         body: Any = request.json
+        if request.options.extra_json:  # `extra_body=`: the SDK merges it later, and it may turn thinking on.
+            body = {**body, **request.options.extra_json}
         return Session(
             body,
             policy=self._policy,

@@ -81,7 +81,7 @@ class Plug:
         self.cause = None
         request = self._request
         options = copy.copy(request.options)
-        options.json_data = action.plan.body
+        options.json_data, options.extra_json = action.plan.body, None  # The plan has both.
         return AttemptRequest(
             options=options,
             cast_to=request.cast_to,
