@@ -3,8 +3,8 @@ What flows at once and what is held back until it can no longer be lost by halve
 
 Design: text and thinking flow live. Tool calls are held until their stop, server-side calls until
 their result, structured output until its stop; a thinking block's signature, and the whitespace at
-the edges of text, until something after them is delivered. What is held when an attempt dies is
-dropped, so what was delivered is always something that can be continued exactly.
+the edges of text and its stop, until something after them is delivered. What is held when an attempt
+dies is dropped, so what was delivered is always something that can be continued exactly.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from resumable._core.events import (
     Event,
     InputJSONDelta,
     MessageDelta,
+    MessageStop,
+    OpaqueDelta,
     Ping,
     TextDelta,
     ThinkingDelta,
@@ -42,9 +44,9 @@ DEFAULT_HOLD: Final = frozenset(HOLDABLE) - {"text"}
 # A superset of str.isspace: what any part of the API might trim. ZWJ is among them; it never ends a text for good.
 _INVISIBLE: Final = "\u00ad\u180e\u200b\u200c\u200d\u2060\ufeff"
 
-#: [characters] Held input is released in deltas of at most this length: few enough for clients that
-#: parse the whole input again at every delta, small enough for line readers with a limit.
-_RELEASE_LENGTH: Final = 32 * 1024
+#: [bytes] Held input is released in deltas of at most this size: few enough for clients that parse the
+#: whole input again at every delta, small enough for line readers with a limit (asyncio's is 64 KiB).
+_RELEASE_BYTES: Final = 32 * 1024
 
 
 def is_blank_end(text: str) -> bool:
@@ -94,7 +96,8 @@ class _Mode(Enum):
     LIVE = "live"  # every event at once
     THINKING = "thinking"  # at once, but signature and stop wait for what follows
     EDGE = "edge"  # text: at once, but whitespace at its edges and its stop wait for what follows
-    WHOLE = "whole"  # until its stop
+    WHOLE = "whole"  # a client tool call: until its stop
+    BLOCK = "block"  # text: until its stop, which like any edge of text waits for what follows
     CALL = "call"  # a server-side call: until its result has stopped
 
 
@@ -112,7 +115,8 @@ class Gate:
 
     Events enter with downstream indices. An event is *strong* when nothing needs to wait for
     what comes after it: it releases itself and all that waits before it, unless a held block
-    among that is not complete. What leaves is folded into the transcript.
+    among that is not complete, or it belongs to an older block than the newest: what the newest
+    ends in must not be released by another. What leaves is folded into the transcript.
 
     Attributes:
         overdue: How many times blocks flowed live because they had been held for too long.
@@ -120,6 +124,8 @@ class Gate:
 
     def __init__(self, transcript: Transcript, hold: frozenset[str], max_hold: float) -> None:
         """
+        Make the gate of one session.
+
         Args:
             transcript: Receives what is delivered.
             hold: Names out of `HOLDABLE`.
@@ -130,9 +136,10 @@ class Gate:
         self._max_hold = max_hold
         self._queue: list[_Held] = []
         self._modes: dict[int, _Mode] = {}
-        self._incomplete: dict[int, str] = {}  # held block -> id of the call, if it is one
+        self._incomplete: dict[int, str | None] = {}  # held block -> id of the server-side call, if it is one
         self._answers: dict[int, str] = {}  # open result block -> id of the call it answers
-        self._inputs: dict[int, list[str]] = {}
+        self._inputs: dict[int, list[str]] = {}  # held tool call -> its input so far
+        self._newest = -1
         self._held_since: float | None = None
         self._flowing: Block | None = None
         self._flowing_index = -1
@@ -140,7 +147,8 @@ class Gate:
 
     def reopen(self, index: int) -> None:
         """Let the text block at *index*, open in the transcript, go on."""
-        self._modes[index] = self._text_mode()
+        # Live before, live now: only its edges can still be held.
+        self._modes[index] = _Mode.EDGE if "text_edge" in self._hold else _Mode.LIVE
 
     @property
     def held_tokens(self) -> int:
@@ -157,6 +165,7 @@ class Gate:
         for waiting in (self._queue, self._modes, self._incomplete, self._answers, self._inputs):
             waiting.clear()
         self._held_since = self._flowing = None
+        self._newest = -1
         return dropped
 
     def pass_text(self, index: int, text: str) -> bool:
@@ -182,10 +191,10 @@ class Gate:
             frame: Its bytes.
             now: [s] The driver's clock.
         """
-        if isinstance(event, Ping | UnknownEvent):
-            return [frame]
         out = self._release_overdue(now)
-        if isinstance(event, ContentBlockDelta) and self._modes.get(event.index) is _Mode.EDGE:
+        if isinstance(event, Ping | UnknownEvent):
+            return [*out, frame]
+        if isinstance(event, ContentBlockDelta | OpaqueDelta) and self._modes.get(event.index) is _Mode.EDGE:
             return out + self._push_text(event, frame)
         strong = self._note(event, now)
         self._enqueue(event, frame)
@@ -196,20 +205,30 @@ class Gate:
         if isinstance(event, ContentBlockStart):
             return self._note_start(event, now)
         if isinstance(event, ContentBlockDelta):
-            return self._note_delta(event)
+            return self._is_free(event.index) and self._note_delta(event)
         if isinstance(event, ContentBlockStop):
-            return self._note_stop(event.index)
-        if isinstance(event, MessageDelta) and event.stop_reason is not None:
+            is_free = self._is_free(event.index)
+            return self._note_stop(event.index) and is_free
+        if isinstance(event, OpaqueDelta):
+            return self._is_free(event.index)
+        if isinstance(event, MessageDelta) and event.stop_reason is None:
+            return not self._queue  # It says nothing about what waits.
+        if isinstance(event, MessageDelta | MessageStop):
             self._incomplete.clear()
         return True
+
+    def _is_free(self, index: int) -> bool:
+        """Whether an event of the block at *index* may release what waits."""
+        return not self._queue or index >= self._newest
 
     def _note_start(self, event: ContentBlockStart, now: float) -> bool:
         mode = self._mode_of(event.block_type)
         self._modes[event.index] = mode
-        if mode in {_Mode.WHOLE, _Mode.CALL}:
+        self._newest = event.index
+        if mode in {_Mode.WHOLE, _Mode.BLOCK, _Mode.CALL}:
             is_call = mode is _Mode.CALL
-            self._incomplete[event.index] = str(event.content_block.get("id", "")) if is_call else ""
-            if not is_call:
+            self._incomplete[event.index] = str(event.content_block.get("id", "")) if is_call else None
+            if mode is _Mode.WHOLE:
                 self._inputs[event.index] = []
             if self._held_since is None:
                 self._held_since = now
@@ -230,7 +249,7 @@ class Gate:
 
     def _text_mode(self) -> _Mode:
         if "text" in self._hold:
-            return _Mode.WHOLE
+            return _Mode.BLOCK
         return _Mode.EDGE if "text_edge" in self._hold else _Mode.LIVE
 
     def _note_delta(self, event: ContentBlockDelta) -> bool:
@@ -243,25 +262,26 @@ class Gate:
         mode = self._modes.pop(index, _Mode.LIVE)
         if index == self._flowing_index:
             self._flowing = None
-        if mode is _Mode.WHOLE and parse_input("".join(self._inputs.pop(index, ()))) is not None:
+        if mode is _Mode.BLOCK or (mode is _Mode.WHOLE and parse_input("".join(self._inputs.pop(index, ()))) is not None):
             self._incomplete.pop(index, None)
         if index in self._answers:
             call = self._answers.pop(index)
             self._incomplete = {held: its for held, its in self._incomplete.items() if its != call}
         return mode in {_Mode.LIVE, _Mode.WHOLE}
 
-    def _push_text(self, event: ContentBlockDelta, frame: bytes) -> list[bytes]:
+    def _push_text(self, event: ContentBlockDelta | OpaqueDelta, frame: bytes) -> list[bytes]:
         """Deliver text up to its trailing whitespace, together with the whitespace that waited before it."""
-        if isinstance(event.delta, CitationsDelta) or not event.delta.text:  # type: ignore[union-attr]  # Reason: the grammar lets only these two into text
+        text = event.delta.text if isinstance(event.delta, TextDelta) else ""
+        if not text:  # A citation, say: it follows the whitespace that waits, if any does.
             waits = bool(self._queue)
             self._enqueue(event, frame)
             return [] if waits else self._flush()
-        text = event.delta.text  # type: ignore[union-attr]  # Reason: as above
         head, tail = split_blank_end(text)
         out: list[bytes] = []
         if head:
+            is_free = self._is_free(event.index)
             self._enqueue(_text(event.index, head), b"" if tail else frame)
-            out = self._flush()
+            out = self._flush() if is_free else []
             self._follow(event.index)
         if tail:
             self._enqueue(_text(event.index, tail), b"" if head else frame)
@@ -310,8 +330,16 @@ class Gate:
         event: Any = held.event
         self._transcript.blocks[event.index].parts.append(whole)
         make = text_frame if isinstance(event.delta, TextDelta) else input_frame
-        pieces = [whole[at : at + _RELEASE_LENGTH] for at in range(0, len(whole), _RELEASE_LENGTH)]
-        return [make(event.index, piece) for piece in pieces]
+        pieces = [whole[at : at + _RELEASE_BYTES] for at in range(0, len(whole), _RELEASE_BYTES)]
+        return [make(event.index, fitting) for piece in pieces for fitting in _halved(piece)]
+
+
+def _halved(text: str) -> list[str]:
+    """Halve *text* until each part, as JSON, is small enough; escapes are up to six bytes a character."""
+    if len(msgspec.json.encode(text)) <= _RELEASE_BYTES:
+        return [text]
+    middle = len(text) // 2
+    return _halved(text[:middle]) + _halved(text[middle:])
 
 
 def _text(index: int, text: str) -> ContentBlockDelta:
