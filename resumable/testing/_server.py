@@ -171,19 +171,22 @@ class _Connection:
         exchange = self._endpoint.exchange(asked.method, asked.target, asked.headers, asked.payload)
         sending = asyncio.create_task(self._send(exchange, asked))
         closing = asyncio.create_task(self._reader.read(1))
-        sent = False
+        stopped = False
         try:
             await asyncio.wait({sending, closing}, return_when=asyncio.FIRST_COMPLETED)
-            if not sending.done() and closing.result():
-                self._ahead = closing.result()
-                await sending
-            sent = sending.done() and await sending
+            if not sending.done() and _received(closing):
+                # Not a close: the next request was sent ahead of this answer's end.
+                await asyncio.wait({sending})
+        except asyncio.CancelledError:
+            stopped = True
+            raise
         finally:
             await _end(sending)
             await _end(closing)
-            self._endpoint.settle(exchange, whole=sent, client_closed=not sending.done() or sending.cancelled())
-        if closing.done() and not closing.cancelled() and not self._ahead:
-            self._ahead = closing.result()
+            over = not sending.cancelled() and sending.exception() is None
+            sent = over and sending.result()
+            self._endpoint.settle(exchange, whole=sent, client_closed=not (over or stopped))
+        self._ahead = _received(closing)
         return sent and asked.keeps_alive and exchange.answer.ending.how == "eof"
 
     async def _send(self, exchange: Exchange, asked: _Asked) -> bool:
@@ -235,6 +238,13 @@ async def _end(task: asyncio.Task[Any]) -> None:
     await asyncio.wait({task})
     if not task.cancelled():
         task.exception()
+
+
+def _received(reading: asyncio.Task[bytes]) -> bytes:
+    """Give what was read; nothing if the other side has closed, or nothing came."""
+    if not reading.done() or reading.cancelled() or reading.exception() is not None:
+        return b""
+    return reading.result()
 
 
 class _Body:

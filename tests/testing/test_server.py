@@ -37,25 +37,24 @@ def raw_request(upstream, content, headers=b""):
 
 def read_to_the_end(connected):
     """Read until the connection ends; give the bytes and the error, if it ended in one."""
-    received = b""
-    try:
-        while part := connected.recv(65536):
-            received += part
-    except ConnectionResetError as error:
-        return received, error
-    return received, None
+    received = bytearray()
+    with connected:
+        try:
+            while part := connected.recv(65536):
+                received += part
+        except ConnectionResetError as error:
+            return bytes(received), error
+    return bytes(received), None
 
 
 def unchunked(received):
     """Take the body out of a response in chunked encoding, as far as it goes."""
-    _, _, rest = received.partition(b"\r\n\r\n")
-    body = b""
-    while b"\r\n" in rest:
-        size, _, rest = rest.partition(b"\r\n")
-        if not int(size, 16):
-            break
-        body, rest = body + rest[: int(size, 16)], rest[int(size, 16) + 2 :]
-    return body
+    at = received.index(b"\r\n\r\n") + 4
+    body = bytearray()
+    while (end := received.find(b"\r\n", at)) > 0 and (size := int(received[at:end], 16)):
+        body += received[end + 2 : end + 2 + size]
+        at = end + 2 + size + 2
+    return bytes(body)
 
 
 @pytest.mark.parametrize("at_byte", [0, 1, 333, 2000])
@@ -176,10 +175,12 @@ def test_a_slow_answer_arrives_whole(body):
 
 def test_a_reader_that_stops_reading_loses_nothing(body):
     """A reset waits for a slow reader: what was sent before it is read."""
-    reply = Reply([Text("word " * 400_000)])
-    with ScriptedUpstream(reply, [Drop(phase="message_stop")]) as upstream:
+    reply = Reply([Text("word " * 100_000)])
+    with ScriptedUpstream(reply, [(Drop(phase="message_stop"), Split(100_000))]) as upstream:
         connected = raw_request(upstream, payload(body, max_tokens=10**7))
+        upstream.log.wait_for(lambda log: len(log) == 1)
         received, error = read_to_the_end(connected)
+        assert upstream.log[0].bytes_sent > 6_000_000
     assert isinstance(error, ConnectionResetError)
     assert unchunked(received).endswith(b'data: {"type":"message_stop"}\n\n')
 
