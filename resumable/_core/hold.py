@@ -16,7 +16,6 @@ import msgspec
 
 from resumable._core.budget import estimate_tokens
 from resumable._core.events import (
-    CitationsDelta,
     ContentBlockDelta,
     ContentBlockStart,
     ContentBlockStop,
@@ -35,6 +34,8 @@ from resumable._core.events import (
 from resumable._core.transcript import SERVER_CALLS, THINKING, is_result, parse_input
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from resumable._core.transcript import Block, Transcript
 
 #: Names for `hold=`. All but the last are held by default.
@@ -44,9 +45,11 @@ DEFAULT_HOLD: Final = frozenset(HOLDABLE) - {"text"}
 # A superset of str.isspace: what any part of the API might trim. ZWJ is among them; it never ends a text for good.
 _INVISIBLE: Final = "\u00ad\u180e\u200b\u200c\u200d\u2060\ufeff"
 
-#: [bytes] Held input is released in deltas of at most this size: few enough for clients that parse the
+#: [bytes] What was held is released in frames of at most this size: few enough for clients that parse the
 #: whole input again at every delta, small enough for line readers with a limit (asyncio's is 64 KiB).
 _RELEASE_BYTES: Final = 32 * 1024
+#: [characters] As much of it as mostly fits, escaped as JSON in JSON is.
+_RELEASE_LENGTH: Final = 24 * 1024
 
 
 def is_blank_end(text: str) -> bool:
@@ -205,10 +208,9 @@ class Gate:
         if isinstance(event, ContentBlockStart):
             return self._note_start(event, now)
         if isinstance(event, ContentBlockDelta):
-            return self._is_free(event.index) and self._note_delta(event)
+            return self._note_delta(event) and self._is_free(event.index)
         if isinstance(event, ContentBlockStop):
-            is_free = self._is_free(event.index)
-            return self._note_stop(event.index) and is_free
+            return self._note_stop(event.index) and self._is_free(event.index)
         if isinstance(event, OpaqueDelta):
             return self._is_free(event.index)
         if isinstance(event, MessageDelta) and event.stop_reason is None:
@@ -262,7 +264,8 @@ class Gate:
         mode = self._modes.pop(index, _Mode.LIVE)
         if index == self._flowing_index:
             self._flowing = None
-        if mode is _Mode.BLOCK or (mode is _Mode.WHOLE and parse_input("".join(self._inputs.pop(index, ()))) is not None):
+        tool_input = "".join(self._inputs.pop(index, ()))
+        if mode is _Mode.BLOCK or (mode is _Mode.WHOLE and parse_input(tool_input) is not None):
             self._incomplete.pop(index, None)
         if index in self._answers:
             call = self._answers.pop(index)
@@ -330,16 +333,17 @@ class Gate:
         event: Any = held.event
         self._transcript.blocks[event.index].parts.append(whole)
         make = text_frame if isinstance(event.delta, TextDelta) else input_frame
-        pieces = [whole[at : at + _RELEASE_BYTES] for at in range(0, len(whole), _RELEASE_BYTES)]
-        return [make(event.index, fitting) for piece in pieces for fitting in _halved(piece)]
+        pieces = [whole[at : at + _RELEASE_LENGTH] for at in range(0, len(whole), _RELEASE_LENGTH)]
+        return [frame for piece in pieces for frame in _fitting(make, event.index, piece)]
 
 
-def _halved(text: str) -> list[str]:
-    """Halve *text* until each part, as JSON, is small enough; escapes are up to six bytes a character."""
-    if len(msgspec.json.encode(text)) <= _RELEASE_BYTES:
-        return [text]
+def _fitting(make: Callable[[int, str], bytes], index: int, text: str) -> list[bytes]:
+    """Make the frames that carry *text*, halved until each fits; a character can take six bytes."""
+    frame = make(index, text)
+    if len(frame) <= _RELEASE_BYTES:
+        return [frame]
     middle = len(text) // 2
-    return _halved(text[:middle]) + _halved(text[middle:])
+    return _fitting(make, index, text[:middle]) + _fitting(make, index, text[middle:])
 
 
 def _text(index: int, text: str) -> ContentBlockDelta:
