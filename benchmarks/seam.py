@@ -33,9 +33,10 @@ CUTS: Final = 200
 QUICK: Final = 20
 _ANCHOR: Final = ("repeats the anchor", "… with its whitespace normalised", "… with its quotes changed")
 _NATURAL: Final = ("repeats the line", "repeats the sentence")
-# Their own text does not stand behind the anchor, and an echo of three letters cannot be told
-# from text that begins with them: they are reported, and no target is set for them.
+# Their own text does not stand behind the anchor. Where the document repeats itself, an answer of
+# theirs can be, letter for letter, that of a model which did repeat: reported, without a target.
 _LESS_THAN_ASKED: Final = ("repeats only the broken line", "repeats only the broken sentence")
+_UNREPEATED: Final = ("goes on without repeating", "… leading space stripped")
 _COMPLIANT: Final = ("repeats the anchor", *_NATURAL, "preamble, then the anchor", "opens its fence again", "starts over")
 _ORDINARY: Final = tuple(kind for kind in KINDS if kind != "periodic")
 # Cut where byte-pair tokenisers cut: words carry the space before them, newlines follow punctuation.
@@ -207,9 +208,9 @@ def _judge(report: Report, seed: str, tallies: Tallies, *, is_judged: bool) -> N
         add(f"exact bytes, {name}", _share(_sum(tallies, [name], _ORDINARY)), "%", at_least=95)
     compliant = _sum(tallies, _COMPLIANT)
     add("labelled exact, of compliant joins", 100 * compliant.exact / max(compliant.certain, 1), "%", at_least=99)
-    others = [name for name in CONTINUERS if name not in _LESS_THAN_ASKED]
-    add("silently wrong, all but those two", _sum(tallies, others).corrupt, "", at_most=0)
-    for name in _LESS_THAN_ASKED:
+    anchored = [name for name in CONTINUERS if name not in (*_LESS_THAN_ASKED, *_UNREPEATED)]
+    add("silently wrong, own text behind the anchor", _sum(tallies, anchored).corrupt, "", at_most=0)
+    for name in (*_UNREPEATED, *_LESS_THAN_ASKED):
         add(f"silently wrong, {name}", _sum(tallies, [name]).corrupt, "")
     theirs = _sum(tallies, ["repeats the anchor"])
     add("public baseline: exact bytes, repeats the anchor", 100 * theirs.theirs / theirs.answers, "%")

@@ -22,6 +22,7 @@ _QUOTING: Final = re.compile(r"""(?:["'`\u201c\u2018\u00ab\u300c\u300e*_~(\[{<]|
 """What opens here closes somewhere behind the seam, or goes on in every line."""
 _BEGUN: Final = re.compile(r"(?:[^\w\s]{1,3}\w|[^\W\d_a-z])[^\n]*\s*\Z")
 """A preamble is one line, and does not begin as a sentence goes on: in lower case, or spaced."""
+_ANNOUNCEMENT: Final = re.compile(r"(?:[:\u2026\uff1a]|\.\.\.)\s*\Z|\n[ \t]*\n\s*\Z")
 _ELLIPSIS: Final = re.compile(r"\s*(?:\.\.\.|\u2026)\s*\Z")
 _FINISHED: Final = re.compile(
     r"\b(?:already|was|were|is|had|has|have|been)\b.{0,40}\b(?:completed?|finished|done|ended|everything|covered)\b"
@@ -65,6 +66,11 @@ def read_lead(lead: str, delivered: str, folded: str) -> Lead | None:
     if _QUOTING.search(lead):
         return Lead.QUOTATION
     return Lead.PREAMBLE if _is_preamble(lead) and fold(lead) not in folded else None
+
+
+def announces(lead: str) -> bool:
+    """Tell whether *lead* plainly announces what comes behind it, whatever it says."""
+    return _ANNOUNCEMENT.search(lead) is not None
 
 
 def says_finished(text: str) -> bool:

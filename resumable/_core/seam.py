@@ -30,7 +30,7 @@ from resumable._core.anchor import (
     unique_length,
     weigh,
 )
-from resumable._core.lead import Lead, read_lead, says_finished
+from resumable._core.lead import Lead, announces, read_lead, says_finished
 
 __all__ = ("Join", "Missed", "MissedReason", "Quality", "Seam", "SeamFinder", "choose_anchor")
 
@@ -40,6 +40,8 @@ WINDOW: Final = 600
 """[characters] Held while nothing is recognised: a preamble, an anchor and some slack."""
 _CERTAIN: Final = 12
 """[weight] Least echo of a line or sentence, and least anchor behind a preamble, that is no chance."""
+_PATIENCE: Final = 200
+"""[characters] Held behind an anchor that is too short to be sure of, before it is believed."""
 _LIKELY: Final = 4
 """[weight] Least echo of the line or sentence that an unverified join cuts away."""
 _CONTEXT: Final = 8
@@ -147,6 +149,7 @@ class SeamFinder:
         self._lines = [0]
         self._readings: list[int] = []
         self._landed: Join | None = None
+        self._weak: Join | None = None
         self._is_wrapped = False
         self._best = 0
         self._decision: Join | Missed | None = None
@@ -195,6 +198,9 @@ class SeamFinder:
             doubt = self._weigh_echo()
             if doubt is not None or self._landed is not None:
                 return doubt
+        if self._weak is not None and self._fed >= _PATIENCE:
+            self._landed = self._weak
+            return self._settle(self._landed) if len(self._head) > len(self._wanted) else None
         return self._widen() if self._fed >= self._window else None
 
     def _settle(self, join: Join) -> Join | Missed:
@@ -213,6 +219,10 @@ class SeamFinder:
             if count in self._naturals:
                 self._borders.append(count)
                 self._best = self._fed if weigh(head) >= _LIKELY else self._best
+        if self._weak is not None and head.endswith(wanted):
+            # So little was delivered that a preamble may begin with it by chance.
+            is_announced = announces(self._text[: self._ends[count - len(wanted)] - 1])
+            return self._miss(MissedReason.AMBIGUOUS) if is_announced else None
         if head.endswith(wanted) and weigh(wanted) >= _CERTAIN:
             self._best = self._fed
             lead = self._lead(count - len(wanted))
@@ -227,9 +237,12 @@ class SeamFinder:
         """Tell whether a head of *count* characters is an echo, and not by chance."""
         if count == len(self._wanted):
             return True
-        is_long = count > len(self._wanted)
-        is_natural = count in self._naturals and weigh(self._head) >= _CERTAIN
-        return (is_long or is_natural) and self._is_first()
+        if count > len(self._wanted):
+            return self._is_first()
+        # Less than was asked for is taken only to the letter, and only from where a line or
+        # sentence begins: a short overlap is no echo.
+        is_line = count in self._naturals and weigh(self._head) >= _CERTAIN
+        return is_line and self._delivered.endswith(self._text) and self._is_first()
 
     def _is_first(self) -> bool:
         """
@@ -278,7 +291,11 @@ class SeamFinder:
             self._best = self._fed
             return self._miss(MissedReason.AMBIGUOUS)
         is_literal = self._text.endswith(self._anchor) or self._delivered.endswith(self._text.strip())
-        self._landed = Join("exact" if is_literal else "aligned", self._fed)
+        join = Join("exact" if is_literal else "aligned", self._fed)
+        if is_asked and weigh(self._wanted) < _CERTAIN:
+            self._weak = join
+        else:
+            self._landed = join
         return None
 
     def _widen(self) -> Join | Missed | None:
@@ -308,8 +325,11 @@ class SeamFinder:
         return None if self._readings else self._miss(MissedReason.DIVERGED)
 
     def _conclude(self) -> Join | Missed:
-        if self._landed is not None:
-            return Missed(MissedReason.ANCHOR_ONLY, self._landed)
+        join = self._landed or self._weak
+        if join is not None and (self._landed is not None or len(self._head) == len(self._wanted)):
+            return Missed(MissedReason.ANCHOR_ONLY, join)
+        if join is not None:
+            return join
         if not self._head:
             return self._miss(MissedReason.EMPTY)
         if says_finished(self._text):
