@@ -8,11 +8,11 @@ block go on where the seam says. It decides nothing about attempts: it reports a
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from resumable._core.budget import StopMatcher, estimate_tokens
+from resumable._core.budget import StopMatcher, tokens_in
 from resumable._core.continuation import Strategy
 from resumable._core.errors import SeamMissedError
 from resumable._core.events import (
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
     from resumable._core.sse import Frame
     from resumable._core.transcript import Transcript
+
+_REFUSAL: Final = "refusal"
 
 #: An event with its downstream index, and the frame that carries it.
 Pair = tuple[Event, bytes]
@@ -102,18 +104,18 @@ class Splice:
 
     def __init__(self, joining: Joining, transcript: Transcript) -> None:
         self._its = joining
-        self._has_message = transcript.message is not None
-        self._next = len(transcript.blocks)
+        self._next = self._first = len(transcript.blocks)
         self._map: dict[int, int | None] = {}  # upstream index -> downstream index, None if dropped
         self._seam = joining.seam_index
         self._phase = _Phase.FOLLOWING
         self._finder: SeamFinder | None = None
         self._held = ""
+        self._begun_at = 0  # where in what is held the text of the block that is open begins
         self._blank = joining.blank
         self._cited: list[ContentBlockDelta] = []
         self._has_surfaced = False
         self._stops = StopMatcher(joining.stop_sequences, joining.delivered)
-        self._left = joining.limit
+        self._length = 0  # [bytes] of text that surfaced
         self.join: Join | None = None
         self.ended: Ended | None = None
         if joining.strategy is Strategy.PREFILL:
@@ -133,7 +135,7 @@ class Splice:
         return (
             self._map.get(index) == index
             and (self._phase is _Phase.FOLLOWING or (self._has_surfaced and not self._its.is_citing))
-            and self._left is None
+            and self._its.limit is None
             and self._stops.is_done
         )
 
@@ -147,19 +149,20 @@ class Splice:
         Raises:
             SeamMissedError: The seam cannot be found with certainty.
         """
-        if isinstance(event, MessageStart):
-            return [] if self._has_message else [(event, frame.raw)]
+        if self.ended is not None:
+            return []
         if isinstance(event, ContentBlockStart):
             return self._start(event, frame)
-        if isinstance(event, ContentBlockDelta) and isinstance(event.delta, TextDelta):
-            return self._text(event.index, event.delta.text)
         if isinstance(event, ContentBlockDelta | OpaqueDelta):
             return self._delta(event, frame)
         if isinstance(event, ContentBlockStop):
             return self._stop(event, frame)
+        out: list[Pair] = []
         if isinstance(event, MessageDelta) and event.stop_reason is not None:
-            return [*self._leave_seam(event.stop_reason), (event, frame.raw)]
-        return [(event, frame.raw)]
+            out = self._end(event.stop_reason)
+        if isinstance(event, MessageStart) or self.ended is not None:
+            return out
+        return [*out, (event, frame.raw)]
 
     def _start(self, event: ContentBlockStart, frame: Frame) -> list[Pair]:
         if event.block_type in THINKING and self._its.strategy is not Strategy.RESTART:
@@ -167,12 +170,14 @@ class Splice:
             return []
         if event.block_type == "text" and self._phase is not _Phase.FOLLOWING:
             self._map[event.index] = self._seam
+            self._begun_at = len(self._held)
             carried = event.content_block.get("text")
             return self._text(event.index, carried) if isinstance(carried, str) else []
         out = self._leave_seam()
-        index = self._new_index()
-        self._map[event.index] = index
-        return [*out, shifted(event, frame, index)]
+        if self.ended is None:
+            index = self._map[event.index] = self._new_index()
+            out.append(shifted(event, frame, index))
+        return out
 
     def _new_index(self) -> int:
         self._next += 1
@@ -196,21 +201,28 @@ class Splice:
             found = found.best
         self.join = found
         self._phase, self._finder = _Phase.JOINING, None
-        rest, self._held = found.insert + self._held[found.cut :], ""
-        return self._text_at_seam(rest, index)
+        begun_at = max(found.cut, self._begun_at)
+        over, rest = found.insert + self._held[found.cut : begun_at], self._held[begun_at:]
+        self._held = ""
+        return self._text_at_seam(over, None, is_over=True) + self._text_at_seam(rest, index)
 
     def _accepts(self, missed: Missed, stop_reason: str | None) -> bool:
+        if stop_reason == _REFUSAL:  # Of our instruction: it is not the caller's, whatever the policy accepts.
+            return False
         if "anything" in self._its.accept:
             return True
-        is_end = missed.reason is MissedReason.ANCHOR_ONLY and stop_reason == "end_turn"
-        return is_end and "ended" in self._its.accept
+        if missed.reason is not MissedReason.ANCHOR_ONLY:
+            return False
+        # Without a reason to stop the message goes on, with a block of another kind right behind the echo.
+        return stop_reason is None or (stop_reason == "end_turn" and "ended" in self._its.accept)
 
-    def _text_at_seam(self, text: str, index: int | None) -> list[Pair]:
+    def _text_at_seam(self, text: str, index: int | None, *, is_over: bool = False) -> list[Pair]:
+        """Let the seam's text out; *is_over* says that its block has stopped, so no citation of it will come."""
         text = self._without_blank(text)
         if not text:
             return []
         self._has_surfaced = True
-        if self._its.is_citing:
+        if self._its.is_citing and not is_over:
             # Whether a citation belongs to the text is known only when its block has stopped.
             self._cited.append(ContentBlockDelta(-1, TextDelta(text)))
             return []
@@ -240,18 +252,18 @@ class Splice:
             end, sequence = split
             text = text[: max(0, end - len(sequence))]
             self.ended = Ended("stop_sequence", sequence)
-        if self._left is not None:
-            self._left -= estimate_tokens(text)
-            if self._left < 0 and self.ended is None:
-                self.ended = Ended("max_tokens")
+        self._length += len(text.encode("utf-8", "surrogatepass"))
+        if self._its.limit is not None and tokens_in(self._length) > self._its.limit and self.ended is None:
+            self.ended = Ended("max_tokens")
         return [(ContentBlockDelta(index, TextDelta(text)), text_frame(index, text))] if text else []
 
     def _delta(self, event: ContentBlockDelta | OpaqueDelta, frame: Frame) -> list[Pair]:
+        if isinstance(event, ContentBlockDelta) and isinstance(event.delta, TextDelta):
+            return self._text(event.index, event.delta.text)
         if self._phase is _Phase.FOLLOWING:
             index = self._map[event.index]
             return [] if index is None else [shifted(event, frame, index)]
-        # A citation whose text was wholly cut away goes with it.
-        if self._cited and isinstance(event, ContentBlockDelta):
+        if self._its.is_citing and isinstance(event, ContentBlockDelta) and isinstance(event.delta, CitationsDelta):
             self._cited.append(event)
         return []
 
@@ -259,31 +271,46 @@ class Splice:
         if self._phase is _Phase.FOLLOWING:
             index = self._map[event.index]
             return [] if index is None else [shifted(event, frame, index)]
+        if self._has_surfaced:
+            return self._leave_seam()
         # A block that was all echo says nothing; the next text may still belong to the seam's.
-        return self._leave_seam() if self._has_surfaced else []
+        self._cited.clear()
+        return []
+
+    def _end(self, stop_reason: str) -> list[Pair]:
+        """End the message with upstream, unless it said no to our instruction before it said anything else."""
+        is_silent = self._finder is None and self._next == self._first and not self._has_surfaced
+        if stop_reason == _REFUSAL and is_silent and self._its.strategy is Strategy.USER_TURN:
+            raise SeamMissedError(_REFUSAL)
+        return self._leave_seam(stop_reason)
 
     def _leave_seam(self, stop_reason: str | None = None) -> list[Pair]:
-        """The seam's block is over: what comes now follows it."""
+        """Close the seam's block, if it is not closed yet: what comes now follows it."""
         if self._phase is _Phase.FOLLOWING:
             return []
         out = [] if self._finder is None else self._go_on(self._finder.finish(), None, stop_reason)
         self._phase = _Phase.FOLLOWING
-        if any(isinstance(delta.delta, CitationsDelta) for delta in self._cited):
+        self._map = dict.fromkeys(self._map)  # Whatever upstream still says in the seam's block comes too late.
+        if not any(isinstance(held.delta, TextDelta) for held in self._cited):
+            self._cited.clear()  # A citation whose text was wholly cut away goes with it.
+        if any(isinstance(held.delta, CitationsDelta) for held in self._cited):
             # A citation covers its whole block, so what it does not cover ends here.
             out += [] if self._seam is None else [_block_stop(self._seam)]
             self._seam = self._new_index()
             out.append(_text_start(self._seam))
-        for delta in self._cited:
-            out += self._release(delta)
-        return out if self._seam is None else [*out, _block_stop(self._seam)]
+        for held in self._cited:
+            out += self._release(held)
+        return out if self._seam is None or self.ended is not None else [*out, _block_stop(self._seam)]
 
     def _release(self, held: ContentBlockDelta) -> list[Pair]:
+        if self.ended is not None:
+            return []
         if isinstance(held.delta, TextDelta):
             return self._surface_at_seam(held.delta.text, None)
         assert self._seam is not None  # Invariant: the block was started, or is the one that goes on.
-        shifted = ContentBlockDelta(self._seam, held.delta)
-        fields = msgspec.to_builtins(shifted)
-        return [(shifted, encode(fields.pop("type"), fields))]
+        moved = ContentBlockDelta(self._seam, held.delta)
+        fields = msgspec.to_builtins(moved)
+        return [(moved, encode(fields.pop("type"), fields))]
 
 
 def shifted(
