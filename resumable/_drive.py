@@ -142,7 +142,7 @@ class Teller:
         if self._on_recovery is not None:
             try:
                 self._on_recovery(notice)
-            except Exception:
+            except Exception:  # noqa: BLE001  # Reason: whatever it is, it is the callback's
                 _log.exception("resumable.on_recovery_failed session=%s", notice.session_id)
 
 

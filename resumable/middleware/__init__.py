@@ -54,6 +54,8 @@ class Resumable(anthropic.Middleware):
         chance: Callable[[], float] = random,
     ) -> None:
         """
+        Check everything; nothing is sent.
+
         Args:
             store: Where sessions are kept; `None` and `"memory://"` keep them in this process.
             policy: Limits, waits and watchdogs; `None` for the defaults.
@@ -70,13 +72,12 @@ class Resumable(anthropic.Middleware):
             ConfigurationError: An argument cannot work.
         """
         if store not in _STORES:
-            raise ConfigurationError("store", "this version keeps sessions in memory only", "pass None or 'memory://'")
-        if policy is not None and not isinstance(policy, RetryPolicy):
-            raise ConfigurationError("policy", f"{type(policy).__name__} is no RetryPolicy", "pass a RetryPolicy")
-        if on_recovery is not None and not callable(on_recovery):
-            problem = f"a {type(on_recovery).__name__} cannot be called"
-            raise ConfigurationError("on_recovery", problem, "pass a function of one notice, or None")
-        self._policy = policy or RetryPolicy()
+            remedy = "pass None or 'memory://'"
+            raise ConfigurationError(
+                argument="store", problem="this version keeps sessions in memory only", remedy=remedy
+            )
+        _check_callback(on_recovery)
+        self._policy = _checked_policy(policy)
         self._hold = _checked_hold(hold)
         self._on_recovery = on_recovery
         self._clock: Clock = clock or SystemClock()
@@ -157,7 +158,9 @@ def wrap(
     on_recovery: Callable[[Notice], None] | None = None,
 ) -> ClientT:
     """
-    Make a client whose streams do not break::
+    Make a client whose streams do not break.
+
+    One line is all::
 
         client = resumable.wrap(anthropic.Anthropic())
 
@@ -183,27 +186,42 @@ def _checked_client(client: Any) -> Any:  # noqa: ANN401  # Reason: it is what t
     if isinstance(client, anthropic.Anthropic | anthropic.AsyncAnthropic):
         if any(isinstance(one, Resumable) for one in client.middleware):
             remedy = "wrap a client once; for another policy, wrap the client that it was made from"
-            raise ConfigurationError("client", "it is wrapped already", remedy)
+            raise ConfigurationError(argument="client", problem="it is wrapped already", remedy=remedy)
         return client
     what = f"the class {client.__name__}" if isinstance(client, type) else f"a {type(client).__name__}"
     raise ConfigurationError(
-        "client",
-        f"{what} is no client of the anthropic SDK",
-        "pass anthropic.Anthropic() or anthropic.AsyncAnthropic()",
+        argument="client",
+        problem=f"{what} is no client of the anthropic SDK",
+        remedy="pass anthropic.Anthropic() or anthropic.AsyncAnthropic()",
     )
 
 
-def _checked_hold(hold: Collection[str] | None) -> frozenset[str] | None:
+def _checked_policy(policy: Any) -> RetryPolicy:  # noqa: ANN401  # Reason: it is what the caller passed
+    if policy is not None and not isinstance(policy, RetryPolicy):
+        problem = f"{type(policy).__name__} is no RetryPolicy"
+        raise ConfigurationError(argument="policy", problem=problem, remedy="pass a RetryPolicy")
+    return policy or RetryPolicy()
+
+
+def _check_callback(on_recovery: Any) -> None:  # noqa: ANN401  # Reason: it is what the caller passed
+    if on_recovery is not None and not callable(on_recovery):
+        problem = f"a {type(on_recovery).__name__} cannot be called"
+        remedy = "pass a function of one notice, or None"
+        raise ConfigurationError(argument="on_recovery", problem=problem, remedy=remedy)
+
+
+def _checked_hold(hold: Any) -> frozenset[str] | None:  # noqa: ANN401  # Reason: it is what the caller passed
     if hold is None:
         return None
     remedy = f"pass a collection of names out of {', '.join(HOLDABLE)}"
     if isinstance(hold, str):
-        raise ConfigurationError("hold", "a single string", remedy)
+        raise ConfigurationError(argument="hold", problem="a single string", remedy=remedy)
     if not isinstance(hold, Collection):
-        raise ConfigurationError("hold", f"{type(hold).__name__} is no collection of names", remedy)
+        problem = f"{type(hold).__name__} is no collection of names"
+        raise ConfigurationError(argument="hold", problem=problem, remedy=remedy)
     unknown = sorted(str(name) for name in hold if name not in HOLDABLE)
     if unknown:
-        raise ConfigurationError("hold", f"unknown: {', '.join(unknown)}", remedy)
+        raise ConfigurationError(argument="hold", problem=f"unknown: {', '.join(unknown)}", remedy=remedy)
     return frozenset(hold)
 
 

@@ -108,7 +108,7 @@ def as_sdk_error(error: RecoveryError, response: httpx.Response, answer: httpx.R
         answer: The last that upstream gave; where it is not the one that *error* is about, *response* is.
     """
     theirs: Any = class_for(error.last)
-    combined = _rebuilt(type(error), theirs, error.args)
+    combined: Any = _rebuilt(type(error), theirs, error.args)
     sentence = str(error)
     status = getattr(error.last, "status", response.status_code)
     # The SDK's own constructors, so that every attribute of the installed version is there.
@@ -116,11 +116,12 @@ def as_sdk_error(error: RecoveryError, response: httpx.Response, answer: httpx.R
         its_own = answer if answer.status_code == status else response
         theirs.__init__(combined, sentence, response=its_own, body=_body_of(error.last, its_own))
     else:
-        anthropic.APIError.__init__(combined, sentence, response.request, body=None)  # type: ignore[arg-type]  # Reason: it is both
+        anthropic.APIError.__init__(combined, sentence, response.request, body=None)
     facts = {"status_code": status} if issubclass(theirs, anthropic.APIStatusError) else {}
     combined.__dict__.update(facts | {"report": response.extensions.get(EXTENSION)} | error.__dict__)
     combined.args = error.args
-    return combined
+    made: RecoveryError = combined
+    return made
 
 
 def _body_of(failure: AttemptError | None, answer: httpx.Response) -> object:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import copy
 import math
+import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import anthropic
+import anyio
 
 from resumable._report import EXTENSION, headers_of
 from resumable._watchdog import WATCHDOG
@@ -47,6 +49,8 @@ class Plug:
 
     def __init__(self, request: anthropic.APIRequest, *, bytes_timeout: float, is_watched: bool) -> None:
         """
+        Make a wire; nothing is sent.
+
         Args:
             request: The caller's.
             bytes_timeout: [s] The byte watchdog; the caller's own read timeout stays as it is beside it.
@@ -55,10 +59,11 @@ class Plug:
         self._request = request
         self._bytes_timeout = bytes_timeout
         self._is_watched = is_watched
-        self._guard: Guard | None = None
+        self._guard: Guard | _Patience | None = None
         self._response: httpx.Response | None = None
         self._received = 0
         self._is_reading = False
+        self._is_closing = False
         self.answer: Any = None
         self.cause: Exception | None = None
         self.spliced: httpx.Response | None = None
@@ -93,6 +98,7 @@ class Plug:
     def _adopt(self, answer: Any) -> str | None:  # noqa: ANN401  # Reason: either colour's
         self._response = answer.http_response
         self._received = 0
+        self._is_closing = False
         self._guard = WATCHDOG.watch(self._response) if self._is_watched else None
         return answer.http_response.headers.get("request-id")  # type: ignore[no-any-return]  # Reason: either colour's
 
@@ -104,6 +110,8 @@ class Plug:
 
     def _break(self) -> bool:
         """End a read that is blocked in another thread or task; whether there was one to end."""
+        # Invariant: told before it is asked who reads. A read that begins now sees it, one that began before is broken.
+        self._is_closing = True
         if self._is_reading and self._guard is not None:
             self._guard.arm(-math.inf)
             return True
@@ -115,7 +123,7 @@ class SDKWire(Plug):
 
     response_class = anthropic.APIResponse
 
-    def __init__(self, request: anthropic.APIRequest, call_next: anthropic.CallNext, **options: Any) -> None:
+    def __init__(self, request: anthropic.APIRequest, call_next: anthropic.CallNext, **options: Any) -> None:  # noqa: ANN401  # Reason: they are `Plug`'s
         super().__init__(request, **options)
         self._call_next = call_next
         self._next: Callable[[], bytes] = iter(()).__next__
@@ -131,7 +139,7 @@ class SDKWire(Plug):
         if not response.is_success:
             try:
                 body = response.read()
-            except Exception as error:  # noqa: BLE001  # Reason: see `read`
+            except Exception as error:  # Reason: see `read`
                 raise self._interruption(error) from error
             raise _failures.of_status(response.status_code, response.headers, body)
         self._next = iter(_body(response)).__next__
@@ -144,10 +152,10 @@ class SDKWire(Plug):
             guard.arm(session.deadline)
         self._is_reading = True
         try:
-            data = self._next()
+            data = b"" if self._is_closing else self._next()
         except StopIteration:
             return b""
-        except Exception as error:  # noqa: BLE001  # Reason: transports, TLS and decoders each raise their own
+        except Exception as error:  # Reason: transports, TLS and decoders each raise their own
             raise self._interruption(error) from error
         finally:
             self._is_reading = False
@@ -170,7 +178,7 @@ class AsyncSDKWire(Plug):
 
     response_class = anthropic.AsyncAPIResponse
 
-    def __init__(self, request: anthropic.APIRequest, call_next: anthropic.AsyncCallNext, **options: Any) -> None:
+    def __init__(self, request: anthropic.APIRequest, call_next: anthropic.AsyncCallNext, **options: Any) -> None:  # noqa: ANN401  # Reason: they are `Plug`'s
         super().__init__(request, **options)
         self._call_next = call_next
         self._next: Callable[[], Awaitable[bytes]] = _nothing().__anext__
@@ -186,11 +194,18 @@ class AsyncSDKWire(Plug):
         if not response.is_success:
             try:
                 body = await response.aread()
-            except Exception as error:  # noqa: BLE001  # Reason: see `read`
+            except Exception as error:  # Reason: see `read`
                 raise self._interruption(error) from error
             raise _failures.of_status(response.status_code, response.headers, body)
         self._next = aiter(_async_body(response)).__anext__
         return self._adopt(self.answer)
+
+    def _adopt(self, answer: Any) -> str | None:  # noqa: ANN401  # Reason: as above
+        request_id = super()._adopt(answer)
+        if self._is_watched and self._guard is None:
+            self._guard = patience = _Patience(self._next)
+            self._next = patience.read
+        return request_id
 
     async def read(self, session: Session) -> bytes:
         """Read from the response; empty at its end; see `Wire`."""
@@ -199,10 +214,10 @@ class AsyncSDKWire(Plug):
             guard.arm(session.deadline)
         self._is_reading = True
         try:
-            data = await self._next()
+            data = b"" if self._is_closing else await self._next()
         except StopAsyncIteration:
             return b""
-        except Exception as error:  # noqa: BLE001  # Reason: transports, TLS and decoders each raise their own
+        except Exception as error:  # Reason: transports, TLS and decoders each raise their own
             raise self._interruption(error) from error
         finally:
             self._is_reading = False
@@ -218,6 +233,38 @@ class AsyncSDKWire(Plug):
         if response is not None and not self._break():
             self._response = self._guard = None
             await response.aclose()
+
+
+class _Patience:
+    """
+    A guard where no socket is reachable (aiohttp, in-process transports): the read itself is cancelled.
+
+    Made and used by one event loop. Slower than a `Guard`: it costs a cancel scope for every read.
+    """
+
+    def __init__(self, read: Callable[[], Awaitable[bytes]]) -> None:
+        self._read = read
+        self._deadline = math.inf
+        self._scope: anyio.CancelScope | None = None
+
+    def arm(self, deadline: float | None) -> None:
+        """Set when a read is too late; see `Guard.arm`."""
+        self._deadline = math.inf if deadline is None else deadline
+        if self._scope is not None:
+            self._scope.deadline = self._on_the_loops_clock()
+
+    async def read(self) -> bytes:
+        """Read until the deadline; `TimeoutError` from then on."""
+        self._scope = scope = anyio.CancelScope(deadline=self._on_the_loops_clock())
+        with scope:
+            try:
+                return await self._read()
+            finally:
+                self._scope = None
+        raise TimeoutError
+
+    def _on_the_loops_clock(self) -> float:
+        return self._deadline - time.monotonic() + anyio.current_time()
 
 
 def _body(response: httpx.Response) -> Iterable[bytes]:
