@@ -7,7 +7,7 @@ words, since a repetition in it is legal. The first difference ends the session.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from resumable._core.errors import SeamMissedError
 from resumable._core.events import (
@@ -21,7 +21,7 @@ from resumable._core.events import (
     TextDelta,
     text_frame,
 )
-from resumable._core.seam import Join
+from resumable._core.seam import Join, MissedReason
 from resumable._core.splice import Pair, shifted
 from resumable._core.transcript import THINKING
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from resumable._core.splice import Ended
     from resumable._core.sse import Frame
     from resumable._core.transcript import Transcript
+
+_DIVERGED: Final = MissedReason.DIVERGED.value
 
 
 class Verifier:
@@ -42,10 +44,11 @@ class Verifier:
     """
 
     def __init__(self, transcript: Transcript) -> None:
-        self._seam = len(transcript.blocks) - 1
         self._next = len(transcript.blocks)
+        self._seam = max(index for index, block in enumerate(transcript.blocks) if block.type == "text")
+        self._is_closed = transcript.blocks[self._seam].closed
         self._map: dict[int, int | None] = {}
-        self.delivered = transcript.blocks[-1].text
+        self.delivered = transcript.blocks[self._seam].text
         self._left = self.delivered
         self.join: Join | None = None
         self.ended: Ended | None = None
@@ -69,11 +72,14 @@ class Verifier:
             raise SeamMissedError(_DIVERGED)
         if not isinstance(event, ContentBlockDelta | OpaqueDelta | ContentBlockStop):
             return [(event, frame.raw)]
+        return self._go_on(event, frame)
+
+    def _go_on(self, event: ContentBlockDelta | OpaqueDelta | ContentBlockStop, frame: Frame) -> list[Pair]:
         index = self._map[event.index]
         if index is None:
             return []
         if self.join is not None:
-            return [shifted(event, frame, index)]
+            return self._follow(event, frame, index)
         if isinstance(event, ContentBlockDelta) and isinstance(event.delta, TextDelta):
             return self._skip(event.delta.text)
         raise SeamMissedError(_DIVERGED)
@@ -90,6 +96,15 @@ class Verifier:
         self._map[event.index], self._next = self._next, self._next + 1
         return [shifted(event, frame, self._next - 1)]
 
+    def _follow(
+        self, event: ContentBlockDelta | OpaqueDelta | ContentBlockStop, frame: Frame, index: int
+    ) -> list[Pair]:
+        if index != self._seam or not self._is_closed:
+            return [shifted(event, frame, index)]
+        if isinstance(event, ContentBlockStop):  # The caller has it.
+            return []
+        raise SeamMissedError(_DIVERGED)
+
     def _skip(self, text: str) -> list[Pair]:
         same = min(len(text), len(self._left))
         if text[:same] != self._left[:same]:
@@ -97,9 +112,8 @@ class Verifier:
         self._left = self._left[same:]
         if self._left:
             return []
-        self.join = Join("exact", len(self.delivered))
         rest = text[same:]
+        if rest and self._is_closed:
+            raise SeamMissedError(_DIVERGED)
+        self.join = Join("exact", len(self.delivered))
         return [(ContentBlockDelta(self._seam, TextDelta(rest)), text_frame(self._seam, rest))] if rest else []
-
-
-_DIVERGED = "diverged"
