@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import anthropic
+import anyio
+import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -97,6 +100,62 @@ def test_the_variant_that_was_interrupted_goes_on(process, body):
         partial = upstream.expected_text(body, variant)[:80].rstrip()
         rest = joined(process.create(upstream, prefill(body, partial)).content)
         assert partial + rest == upstream.expected_text(body, variant)
+
+
+def test_an_upstream_that_does_not_vary_goes_on_as_well(process, body):
+    """With vary off there is one wording, and a continuation is the rest of it."""
+    upstream = ScriptedUpstream("text", vary=False)
+    for _ in range(2):
+        process.create(upstream, body)
+    partial = upstream.expected_text(body)[:80].rstrip()
+    assert partial + joined(process.create(upstream, prefill(body, partial)).content) == upstream.expected_text(body)
+
+
+@pytest.mark.parametrize(
+    "partial",
+    [
+        lambda full: [full[0], full[1], text("Other words.")],
+        lambda full: [full[1], full[2], full[0]],
+        lambda full: [text(full[0]["text"] + full[3]["text"])],
+        lambda full: [full[0], {**full[1], "id": "other"}, {**full[2], "tool_use_id": "other"}],
+        lambda full: [text(full[0]["text"][:5]), full[1], full[2]],
+        lambda full: [*full, text("And more.")],
+        lambda full: [text(full[0]["text"][:20]), {"type": "container_upload", "file_id": "x"}],
+    ],
+    ids=[
+        "other words",
+        "other order",
+        "result left out",
+        "other ids",
+        "text cut short",
+        "more than all",
+        "other block",
+    ],
+)
+def test_a_wrong_transcript_is_not_gone_on_with(partial, body):
+    """Only the beginning of a reply, word for word and block by block, is recognised."""
+    upstream = ScriptedUpstream("server_tools", vary=False)
+    content = partial(upstream.expected_message(body)["content"])
+    request = json.dumps(prefill(body, content)).encode()
+    recorded = upstream.exchange("POST", "/v1/messages", {"x-api-key": "k"}, request).recorded
+    assert recorded.strategy == "original"
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_the_async_transport_runs_anywhere(body, backend):
+    """In process an async client works on either event loop."""
+    upstream = ScriptedUpstream("text", [Drop(after=9)])
+
+    async def main():
+        http_client = anthropic.DefaultAsyncHttpxClient(transport=upstream.async_transport())
+        async with anthropic.AsyncAnthropic(base_url="http://x", api_key="k", http_client=http_client) as client:
+            with pytest.raises(httpx2.ReadError):
+                _ = [event async for event in await client.messages.create(**body, stream=True)]
+            await upstream.clock.asleep(9.0)
+            return await client.messages.create(**body)
+
+    assert joined(anyio.run(main, backend=backend).content) == upstream.expected_text(body, 1)
+    assert upstream.clock.waits == [9.0]
 
 
 def test_a_second_interruption_goes_on_from_the_whole(process, body):

@@ -257,6 +257,13 @@ def test_garbage_never_changes_an_error_response(process, body, kind):
             process.events(upstream, body)
 
 
+def test_a_drop_without_a_place_is_at_the_very_end(process, body):
+    """Everything arrives, and then the connection ends."""
+    with pytest.raises(httpx2.RemoteProtocolError):
+        process.events(ScriptedUpstream("text", [Drop(how="fin")]), body)
+    assert process.seen[-1].type == "message_stop"
+
+
 def test_a_failure_after_the_last_event_still_raises(caller, body):
     """A reset after message_stop raises, although every event has arrived."""
     upstream = ScriptedUpstream("text", [Drop(phase="message_stop")])

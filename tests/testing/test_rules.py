@@ -59,6 +59,10 @@ REFUSED = {
         {"thinking": {"type": "adaptive"}, "model": PREFILL, "messages": [ASK, said(text("x"))]},
         "Expected `thinking`",
     ),
+    "prefill with thinking, on": (
+        THINK | {"model": PREFILL, "messages": [ASK, said({"type": "redacted_thinking", "data": "x"}, text("x"))]},
+        "not supported when `thinking` is enabled",
+    ),
     "prefill with thinking, off": (
         {"model": PREFILL, "messages": [ASK, said({"type": "redacted_thinking", "data": "x"}, text("x"))]},
         "in the final position cannot contain `thinking`",

@@ -193,6 +193,41 @@ def test_max_tokens_can_end_in_the_middle_of_a_tool_call(process, body):
     assert process.create(upstream, body | {"max_tokens": 3}).content[0].input == {}
 
 
+@pytest.mark.parametrize("limit", [{"max_tokens": 1}, {"stop_sequences": ["one"]}])
+def test_a_limit_met_between_blocks_opens_no_other(process, body, limit):
+    """When the limit is met at a block's end the next block is not begun."""
+    upstream = ScriptedUpstream(Reply([Text("one"), Text("two")]))
+    final = process.final(upstream, body | limit)
+    assert len(final.content) == 1
+    assert final.stop_reason == ("max_tokens" if "max_tokens" in limit else "stop_sequence")
+
+
+def test_a_question_alone_is_enough_to_expect_its_answer(process, body):
+    """The text of the only user message stands for the whole request."""
+    upstream = ScriptedUpstream("text")
+    assert upstream.expected_text("Tell me.") == joined(process.final(upstream, body).content)
+
+
+def test_a_reply_knows_its_text_and_ending():
+    """The joined text and the stop reason of a reply follow from its blocks."""
+    reply = Reply([Text("a"), ToolUse("f"), Text("b")])
+    assert (reply.text, reply.ending, Reply([Text("a")]).ending) == ("ab", "tool_use", "end_turn")
+
+
+def test_a_call_may_be_of_a_connected_server(process, body):
+    """An mcp_tool_use has its own kind of result."""
+    reply = Reply([ServerToolUse("look", {}, type="mcp_tool_use"), ServerToolResult([]), Text("Done.")])
+    blocks = process.events(ScriptedUpstream(reply), body)
+    kinds = [event.content_block.type for event in blocks if event.type == "content_block_start"]
+    assert kinds == ["mcp_tool_use", "mcp_tool_result", "text"]
+
+
+def test_what_is_no_block_is_refused(body):
+    """A reply of something else fails where it is made into a message."""
+    with pytest.raises(TypeError):
+        ScriptedUpstream(Reply(["text"])).expected_text(body)  # type: ignore[list-item]
+
+
 def test_stop_sequences_end_the_text_before_them(process, body):
     """The text stops before the first stop sequence met."""
     upstream = ScriptedUpstream(Reply([Text("one STOP two END three")]))

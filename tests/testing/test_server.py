@@ -205,6 +205,19 @@ def test_a_request_in_chunked_encoding_is_read(body):
         connection.close()
 
 
+def test_a_request_sent_ahead_is_answered_next(body):
+    """A request that arrives during an answer is no close, and is answered after it."""
+    with ScriptedUpstream("text", [Slow(0.0001)]) as upstream:
+        head = b"POST /v1/messages HTTP/1.1\r\nx-api-key: k\r\nconnection: close\r\n"
+        ahead = head + b"content-length: %d\r\n\r\n" % len(payload(body)) + payload(body)
+        connected = raw_request(upstream, payload(body))
+        connected.sendall(ahead)
+        received, error = read_to_the_end(connected)
+    assert error is None
+    assert received.count(b"event: message_stop") == 2
+    assert [recorded.whole for recorded in upstream.log] == [True, True]
+
+
 def test_many_at_once_async(body):
     """Concurrent requests of one client are answered on connections of their own."""
 
