@@ -74,6 +74,7 @@ class Intake:
         usage: The last usage it told.
         is_complete: Whether the message is: a `stop_reason` or `message_stop` was delivered.
         is_over: Whether `message_stop` was delivered.
+        passed: Whether text was among what was fed last, and went on as it is.
         turned: Whether an event came, since the session last looked, that is more than text going on.
         is_slow: Whether a block is open that may rightly be silent for long.
         output_tokens: [tokens] As upstream measured them; `None` until it says.
@@ -97,6 +98,7 @@ class Intake:
         self.usage: dict[str, Any] = {}
         self.is_complete = False
         self.is_over = False
+        self.passed = False
         self.turned = False
         self.is_slow = True
         self.output_tokens: int | None = None
@@ -139,6 +141,7 @@ class Intake:
         self.received += len(data)
         if self.is_over:
             return
+        self.passed = False
         records = self._parser.records(data)
         unchanged = 0  # How many records up to here go on as they are and were not emitted yet.
         for at, record in enumerate(records):
@@ -146,6 +149,7 @@ class Intake:
                 unchanged += 1
                 continue
             if unchanged:
+                self.passed = True
                 out.append(_rejoined(records[at - unchanged : at]))
                 unchanged = 0
             frame = parse_frame(record)
@@ -155,6 +159,7 @@ class Intake:
                     return
         if unchanged:
             all_of_it = self._parser.is_aligned and unchanged == len(records)
+            self.passed = True
             out.append(data if all_of_it else _rejoined(records[-unchanged:]))
 
     def _passes(self, record: bytes, end: int | None = None) -> bool:

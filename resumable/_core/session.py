@@ -194,7 +194,7 @@ class Session:
             return b"".join(out)
         if intake.turned:
             self._turn(intake, now, out)
-        elif self._watch.receive_more(now, progressed=bool(out)) and self.state is State.STREAMING:
+        elif self._watch.receive_more(now, progressed=intake.passed) and self.state is State.STREAMING:
             self._fail(StreamInterruptedError("silence", intake.received), now, out)
         return out[0] if len(out) == 1 else b"".join(out)
 
