@@ -120,7 +120,9 @@ def choose_anchor(delivered: str) -> str:
         [0..264 characters] An ending of *delivered*; all of it when it is short.
     """
     folded = fold(delivered)
-    unique = unique_length(folded, _LONGEST) if folded else 0
+    if not folded:
+        return ""
+    unique = unique_length(folded, _LONGEST)
     starts = _starts(delivered, unique or 0)
     start = next((s for s in starts[:_TRIED] if _is_distinct(delivered, folded, s)), starts[0])
     return delivered[start:]

@@ -198,7 +198,7 @@ class SeamFinder:
             doubt = self._weigh_echo()
             if doubt is not None or self._landed is not None:
                 return doubt
-        if self._weak is not None and self._fed >= _PATIENCE:
+        if self._weak is not None and self._fed >= min(_PATIENCE, self._window):
             self._landed = self._weak
             return self._settle(self._landed) if len(self._head) > len(self._wanted) else None
         return self._widen() if self._fed >= self._window else None
