@@ -1,6 +1,4 @@
-"""
-The states of a session, what can happen in them, and what a driver is asked to do: data, no decisions.
-"""
+"""The states of a session, what can happen in them, and what a driver is asked to do: data, no decisions."""
 
 from __future__ import annotations
 
