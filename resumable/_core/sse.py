@@ -140,7 +140,13 @@ class FrameParser:
 
 
 def parse_frame(block: bytes) -> Frame | None:
-    """Parse one record, given without its blank line; nothing but line ends is no frame."""
+    """
+    Parse one record, given without its blank line.
+
+    Returns:
+        `None` for what no client dispatches: nothing but line ends, or lines without data, such as
+        a torn record that somebody closed. Comments go on, since they say that the connection lives.
+    """
     if block.startswith(b"event: "):
         name, separator, rest = block[7:].partition(b"\n")
         if separator and rest.startswith(b"data: ") and b"\n" not in rest:
@@ -149,15 +155,18 @@ def parse_frame(block: bytes) -> Frame | None:
     return _frame_of_lines(block) if block else None
 
 
-def _frame_of_lines(block: bytes) -> Frame:
+def _frame_of_lines(block: bytes) -> Frame | None:
     # Source: WHATWG HTML, 9.2.6 "Interpreting an event stream".
     name = b""
     data = []
-    for line in block.split(b"\n"):
+    lines = block.split(b"\n")
+    for line in lines:
         field, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if field == b"event":
             name = value
         elif field == b"data":
             data.append(value)
+    if not data and not all(line.startswith(b":") for line in lines):
+        return None
     return Frame(name, b"\n".join(data), block + b"\n\n")
