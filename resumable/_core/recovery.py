@@ -6,7 +6,7 @@ Asks `retry` whether and when, `continuation` how. Remembers what was tried.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
@@ -26,7 +26,6 @@ from resumable._core.continuation import (
 )
 from resumable._core.errors import (
     AttemptError,
-    Exhausted,
     NotContinuableError,
     Obstacle,
     RecoveryError,
@@ -36,11 +35,15 @@ from resumable._core.errors import (
     UpstreamStatusError,
 )
 from resumable._core.seam import MissedReason, choose_anchor
+from resumable._core.transcript import SERVER_CALLS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from resumable._core.transcript import Transcript
+
+
+_CALLS: Final = SERVER_CALLS | {"tool_use"}
 
 
 class Rules(retry.Limits, Protocol):
@@ -135,7 +138,7 @@ class Recovery:
         self._missed.clear()
 
     def accepts(self) -> frozenset[str]:
-        """What the next seam may be content with; see `Joining.accept`."""
+        """Say what the next seam may be content with; see `Joining.accept`."""
         accepted = set()
         if MissedReason.ANCHOR_ONLY.value in self._missed:
             accepted.add("ended")
@@ -155,7 +158,7 @@ class Recovery:
     def _miss(
         self, failure: SeamMissedError, tried: Plan, transcript: Transcript, situation: Situation, now: float
     ) -> Outcome:
-        """The continuation did not join: ask once more, then leave it to the policy."""
+        """Ask once more where a continuation did not join, then leave it to the policy."""
         self._missed.append(failure.reason)
         if tried.strategy is Strategy.RESTART_AND_VERIFY:
             return NotContinuableError(self.history.attempts + 1, self.first_failure, reason=Obstacle.DIVERGED)
@@ -164,24 +167,25 @@ class Recovery:
         return self._at_once(situation, transcript, now)
 
     def _at_once(self, situation: Situation, transcript: Transcript, now: float) -> Outcome:
-        self.history.attempts += 1
-        if self.history.attempts >= self._rules.max_attempts:
-            return RetriesExhaustedError(self.history.attempts, self.first_failure, limit=Exhausted.ATTEMPTS)
+        verdict = retry.decide_at_once(self.history, self._rules, now)
+        if isinstance(verdict, retry.GiveUp):
+            return RetriesExhaustedError(self.history.attempts, self.first_failure, limit=verdict.limit)
         return self._go_on(situation, transcript, 0.0, now)
 
     def _go_on(self, situation: Situation, transcript: Transcript, delay: float, now: float) -> Outcome:
         body, attempts = self._body, self.history.attempts
         if situation is Situation.STUCK:
             kind = obstacle(transcript.blocks)
-            return NotContinuableError(attempts, self.first_failure, reason=Obstacle.OPEN_BLOCK, block_type=kind)
-        reason = None if situation is Situation.RESTART else request_obstacle(body)
-        if reason is not None:
-            return NotContinuableError(attempts, self.first_failure, reason=reason)
+            reason = Obstacle.OPEN_BLOCK if kind in _CALLS else Obstacle.UNKNOWN_BLOCK
+            return NotContinuableError(attempts, self.first_failure, reason=reason, block_type=kind)
+        bound = None if situation is Situation.RESTART else request_obstacle(body)
+        if bound is not None:
+            return NotContinuableError(attempts, self.first_failure, reason=bound)
         allowed = frozenset(self._rules.strategies or (strategy.value for strategy in Strategy))
         usable = strategies(situation, body, allowed, self._memory, now)
         left = [strategy for strategy in usable if strategy not in self._refused]
         if not left:
-            reason = Obstacle.REFUSED if usable else Obstacle.STRATEGIES
+            reason = Obstacle.REFUSED if usable or self._refused else Obstacle.STRATEGIES
             return NotContinuableError(attempts, self.first_failure, reason=reason)
         anchor = choose_anchor(tail_text(transcript)[0]) if situation is Situation.ANCHORED else ""
         chosen = plan(left[0], body, transcript, anchor, self._rules.instruction or DEFAULT_INSTRUCTION)

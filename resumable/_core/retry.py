@@ -188,18 +188,18 @@ class History(msgspec.Struct):
         """Note that the attempt under way made progress; cheap enough for every event."""
         self.has_progress = True
 
-    def end_attempt(self, row: Row) -> int:
+    def end_attempt(self, row: Row | None) -> int:
         """
-        Count the attempt under way as failed; `decide` does it.
+        Count the attempt under way as failed; `decide` and `decide_at_once` do it.
 
         Progress refills the budget of attempts without progress and starts the waits afresh.
         It gives back neither attempts nor time.
 
         Args:
-            row: The failure's row.
+            row: The failure's row; `None` for one that is not waited for, and so is in none.
 
         Returns:
-            Which failure of this row it is since the last progress; from 1.
+            Which failure of this row it is since the last progress; from 1, or 0 without a row.
         """
         self.attempts += 1
         self.attempts_without_progress += 1
@@ -207,6 +207,8 @@ class History(msgspec.Struct):
             self.has_progress = False
             self.attempts_without_progress = 0
             self.in_a_row = {}
+        if row is None:
+            return 0
         n = self.in_a_row.get(row, 0) + 1
         self.in_a_row[row] = n
         return n
@@ -287,10 +289,29 @@ def decide(
     delay = asked if asked is not None else max(limits.wait(row, n, failure, chance), 0.0)
     if not history.waited + delay <= limits.max_wait:
         return GiveUp(Exhausted.WAITING, asked)
-    if limits.total_timeout is not None and now + delay - history.started_at >= limits.total_timeout:
+    if _is_late(history, limits, now + delay):
         return GiveUp(Exhausted.TOTAL, asked)
     history.waited += delay
     return Again(delay)
+
+
+def decide_at_once(history: History, limits: Limits, now: float) -> Again | GiveUp:
+    """
+    Count an attempt as failed that no wait would have helped, and say whether there may be another.
+
+    Upstream was there and answered: it refused a body of ours, or the answer did not join.
+
+    Args:
+        history: The session's; the attempt is added to it.
+        limits: The session's policy.
+        now: [s] Time on the clock of `history.started_at`.
+
+    Returns:
+        The verdict; another attempt is made at once.
+    """
+    history.end_attempt(None)
+    limit = _spent(history, limits) or (Exhausted.TOTAL if _is_late(history, limits, now) else None)
+    return Again(0.0) if limit is None else GiveUp(limit)
 
 
 def _row_of_response(failure: UpstreamStatusError) -> Row:
@@ -324,8 +345,16 @@ def _reached(failure: AttemptError, row: Row, history: History, limits: Limits) 
         return Exhausted.TERMINAL
     if isinstance(failure, StreamStalledError) and failure.watchdog == "total":
         return Exhausted.TOTAL
+    return _spent(history, limits)
+
+
+def _spent(history: History, limits: Limits) -> Exhausted | None:
     if history.attempts >= limits.max_attempts:
         return Exhausted.ATTEMPTS
     if history.attempts_without_progress >= limits.max_attempts_without_progress:
         return Exhausted.NO_PROGRESS
     return None
+
+
+def _is_late(history: History, limits: Limits, then: float) -> bool:
+    return limits.total_timeout is not None and then - history.started_at >= limits.total_timeout
