@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from typing import Final
 
-
 LENGTH: Final = 40
 _LENGTHS: Final = (40, 32, 24, 16, 12)
 _WITHIN: Final = 8

@@ -108,7 +108,9 @@ def _whitespace(s: Situation) -> Answer:
 
 
 def _quotes(s: Situation) -> Answer:
-    changed = s.anchor.translate(_CURLY) if re.search("[“”‘’]", s.anchor) else s.anchor.replace("'", "’").replace('"', "”")
+    changed = (
+        s.anchor.translate(_CURLY) if re.search("[“”‘’]", s.anchor) else s.anchor.replace("'", "’").replace('"', "”")
+    )
     return Answer(changed + s.own, s.own)
 
 

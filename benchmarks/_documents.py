@@ -13,20 +13,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from random import Random
 
-_COMMON: Final = (
-    "the of and to in is it for with that as on by this from are be or an at which has not can when if "
-    "will more one all into its than may other some these been each most then only over such also after "
-    "between through where while because before during without against under about there their"
-).split()
-_ONSETS: Final = "b bl br c ch cl cr d dr f fl g gl gr h j k l m n p pl pr qu r s sc sh sl sp st t th tr v w".split()
-_NUCLEI: Final = "a e i o u ai ea ee ie oa ou".split()
-_CODAS: Final = "b ck d ft g l ll m n nd ng nt p r rd rk rm rt s sh ss st t th ve x".split()
-_HAN: Final = "的一是在不了有和人这中大为上个国我以要他时来用们生到作地于出就分对成会可主发年动同工也能下过子说产种面而方后多定行学法所民得经"
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+_COMMON: Final = _words("""
+    the of and to in is it for with that as on by this from are be or an at which has not can when if
+    will more one all into its than may other some these been each most then only over such also after
+    between through where while because before during without against under about there their
+""")
+_ONSETS: Final = _words("b bl br c ch cl cr d dr f fl g gl gr h j k l m n p pl pr qu r s sc sh sl sp st t th tr v w")
+_NUCLEI: Final = _words("a e i o u ai ea ee ie oa ou")
+_CODAS: Final = _words("b ck d ft g l ll m n nd ng nt p r rd rk rm rt s sh ss st t th ve x")
+_HAN: Final = (
+    "的一是在不了有和人这中大为上个国我以要他时来用们生到作地于出就分"
+    "对成会可主发年动同工也能下过子说产种面而方后多定行学法所民得经"
+)
 _KANA: Final = "あいうえおかきくけこさしすせそたちつてとなにぬねのはひふへほまみむめもやゆよらりるれろわをん"
 _HANGUL: Final = "가나다라마바사아자차카타파하고노도로모보소오조초코토포호구누두루무부수우주추쿠투푸후"
-_EMOJI: Final = (
-    "😀 😂 🥳 🚀 🌍 🔥 🎉 👍🏽 👩‍💻 👨‍👩‍👧‍👦 ❤️ ☕️ 🏳️‍🌈 🇩🇪 🇯🇵 ✨ 🧪 📦 🐍 🛠️".split()
-)
+_EMOJI: Final = _words("😀 😂 🥳 🚀 🌍 🔥 🎉 👍🏽 👩‍💻 👨‍👩‍👧‍👦 ❤️ ☕️ 🏳️‍🌈 🇩🇪 🇯🇵 ✨ 🧪 📦 🐍 🛠️")
 
 
 class _Vocabulary:
@@ -91,7 +97,8 @@ def _markdown(chance: Random) -> str:
             items = [words.sentence(3, 9) for _ in range(chance.randint(3, 6))]
             parts.append(
                 "\n".join(
-                    f"{f'{n}. ' if marks == '1. ' else marks}**{item.split()[0]}** {item}" for n, item in enumerate(items, 1)
+                    f"{f'{n}. ' if marks == '1. ' else marks}**{item.split()[0]}** {item}"
+                    for n, item in enumerate(items, 1)
                 )
             )
         elif draw < 0.8:
@@ -115,7 +122,9 @@ def _function(words: _Vocabulary, chance: Random) -> str:
         elif draw < 0.6:
             lines.append(f"    # {words.sentence(3, 8)}")
         elif draw < 0.8:
-            lines.append(f"    {words.name()} = {second}[{chance.randint(0, 99)}] + {first}.{words.noun()}('{words.noun()}')")
+            lines.append(
+                f"    {words.name()} = {second}[{chance.randint(0, 99)}] + {first}.{words.noun()}('{words.noun()}')"
+            )
         else:
             lines += ["    try:", f"        {words.name()}({first})", "    except ValueError:", "        pass"]
     lines.append(f"    return {second}")
@@ -141,17 +150,19 @@ def _table(chance: Random) -> str:
     words = _Vocabulary(chance)
     states = [words.noun() for _ in range(3)]
     rows = [
-        f"| {n} | {words.noun()} {words.noun()} | {chance.choice(states)} | {chance.randint(0, 9)} |" for n in range(1, 41)
+        f"| {n} | {words.noun()} {words.noun()} | {chance.choice(states)} | {chance.randint(0, 9)} |"
+        for n in range(1, 41)
     ]
     head = words.sentence() + "\n\n| # | name | state | count |\n|---|---|---|---|\n"
     return head + "\n".join(rows) + "\n\n" + words.paragraph()
 
 
 def _list_of_numbers(chance: Random) -> str:
-    return "\n".join(
-        f"2026-{chance.randint(1, 3):02d}-{chance.randint(1, 28):02d},{chance.randint(0, 9)},{chance.choice(('ok', 'failed'))},0.{chance.randint(0, 9)}0"
-        for _ in range(110)
-    )
+    rows = []
+    for _ in range(110):
+        date = f"2026-{chance.randint(1, 3):02d}-{chance.randint(1, 28):02d}"
+        rows.append(f"{date},{chance.randint(0, 9)},{chance.choice(('ok', 'failed'))},0.{chance.randint(0, 9)}0")
+    return "\n".join(rows)
 
 
 def _refrain(chance: Random) -> str:
@@ -177,10 +188,13 @@ def _cjk(chance: Random) -> str:
         for _ in range(chance.randint(2, 6)):
             count = chance.randint(6, 30)
             text = "".join(
-                chance.choice(letters) + (" " if letters is _HANGUL and chance.random() < 0.3 else "") for _ in range(count)
+                chance.choice(letters) + (" " if letters is _HANGUL and chance.random() < 0.3 else "")
+                for _ in range(count)
             )
             comma = chance.randint(2, count - 2)
-            sentences.append(text[:comma].strip() + ("，" if letters is not _HANGUL else ", ") + text[comma:].strip() + stop)
+            sentences.append(
+                text[:comma].strip() + ("，" if letters is not _HANGUL else ", ") + text[comma:].strip() + stop
+            )
         parts.append("".join(sentences).strip())
     return "\n\n".join(parts)
 

@@ -37,7 +37,13 @@ _NATURAL: Final = ("repeats the line", "repeats the sentence")
 # theirs can be, letter for letter, that of a model which did repeat: reported, without a target.
 _LESS_THAN_ASKED: Final = ("repeats only the broken line", "repeats only the broken sentence")
 _UNREPEATED: Final = ("goes on without repeating", "… leading space stripped")
-_COMPLIANT: Final = ("repeats the anchor", *_NATURAL, "preamble, then the anchor", "opens its fence again", "starts over")
+_COMPLIANT: Final = (
+    "repeats the anchor",
+    *_NATURAL,
+    "preamble, then the anchor",
+    "opens its fence again",
+    "starts over",
+)
 _ORDINARY: Final = tuple(kind for kind in KINDS if kind != "periodic")
 # Cut where byte-pair tokenisers cut: words carry the space before them, newlines follow punctuation.
 _TOKEN: Final = re.compile(r"[^\S\r\n]?[^\W\d_]{1,8}|\d{1,3}| ?[^\s\w]{1,4}[\r\n]*|_|\s*[\r\n]+|\s+(?!\S)|\s+")
@@ -141,7 +147,7 @@ def _try(cut: Cut, name: str, phrases: int, tally: Tally) -> None:
 
 
 def _answer(cut: Cut, name: str, phrases: int, anchor: str) -> Answer | None:
-    """What the continuer says; its own text begins with the whitespace after the cut."""
+    """Return what the continuer says; its own text begins with the whitespace after the cut."""
     delivered = cut.document[: cut.at].rstrip()
     chance = Random(f"{cut.at}/{name}")
     return CONTINUERS[name](Situation(delivered, cut.document[len(delivered) :], anchor, cut.other, phrases, chance))
@@ -165,12 +171,18 @@ def _tabulate(report: Report, seed: str, tallies: Tallies) -> None:
     header += ["right if joined %", "baseline exact bytes %", "baseline silently wrong"]
     rows = [[name, *_cells(_sum(tallies, [name], _ORDINARY))] for name in CONTINUERS]
     report.add_table(f"{seed} seed", header, rows)
-    rows = [[name, *_cells(_sum(tallies, [name], ["periodic"]))] for name in CONTINUERS if _sum(tallies, [name], ["periodic"]).answers]
+    rows = [
+        [name, *_cells(_sum(tallies, [name], ["periodic"]))]
+        for name in CONTINUERS
+        if _sum(tallies, [name], ["periodic"]).answers
+    ]
     report.add_table(f"{seed} seed, periodic text", header, rows)
     header = ["kind of document", "at characters %", "at tokens %", "baseline at characters %", "baseline at tokens %"]
     rows = []
     for kind in KINDS:
-        at_characters, at_tokens = (_sum(tallies, ["repeats the anchor"], [kind], is_token) for is_token in (False, True))
+        at_characters, at_tokens = (
+            _sum(tallies, ["repeats the anchor"], [kind], is_token=is_token) for is_token in (False, True)
+        )
         theirs = [100 * t.theirs / t.answers for t in (at_characters, at_tokens)]
         rows.append([kind, _share(at_characters), _share(at_tokens), *theirs])
     report.add_table(f"{seed} seed, exact bytes when the anchor is repeated", header, rows)
@@ -186,7 +198,9 @@ def _share(t: Tally) -> float:
     return 100 * t.right / t.answers
 
 
-def _sum(tallies: Tallies, names: Iterable[str], kinds: Iterable[str] = KINDS, is_token: bool | None = None) -> Tally:
+def _sum(
+    tallies: Tallies, names: Iterable[str], kinds: Iterable[str] = KINDS, *, is_token: bool | None = None
+) -> Tally:
     total = Tally()
     for (kind, name, rule), tally in tallies.items():
         if name in names and kind in kinds and is_token in {None, rule}:

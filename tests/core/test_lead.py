@@ -12,6 +12,7 @@ FENCED = "Look:\n```python\nx = 1\ny"
 
 
 def read(lead, delivered=DELIVERED):
+    """Read a lead before an echo of *delivered*."""
     return read_lead(lead, delivered, fold(delivered))
 
 
