@@ -96,6 +96,14 @@ def test_the_short_way_ends_with_the_attempt():
     assert gate.gate.pass_text(0, "!")
 
 
+def test_a_dropped_block_holds_nothing_back():
+    """After an attempt has failed, the block that goes on is the newest, whatever was dropped behind it."""
+    gate = Pushed(*OPEN_TEXT, block(1, "tool_use", id="t", name="f", input={}))
+    assert gate.gate.discard() == ["tool_use"]
+    gate.gate.reopen(0)
+    assert gate.push(text(0, " "), text(0, "on")) == text(0, " on")
+
+
 @pytest.mark.parametrize("hold", [DEFAULT_HOLD, frozenset(HOLDABLE), frozenset()], ids=["default", "all", "none"])
 def test_text_that_goes_on_flows(hold):
     """A block that was delivered goes on live, whatever is held; only its edges can wait."""
