@@ -186,16 +186,18 @@ class Session:
 
     def _receive(self, intake: Intake, data: bytes, now: float) -> bytes:
         out: list[bytes] = []
+        failure: AttemptError | None = None
         self.patience = now + PAUSE
         try:
             intake.feed(data, now, out)
-        except AttemptError as failure:
-            self._fail(failure, now, out)
-            return b"".join(out)
+        except AttemptError as error:
+            failure = error  # What came before it in the same read counts first.
         if intake.turned:
             self._turn(intake, now, out)
         elif self._watch.receive_more(now, progressed=intake.passed) and self.state is State.STREAMING:
-            self._fail(StreamInterruptedError("silence", intake.received), now, out)
+            failure = failure or StreamInterruptedError("silence", intake.received)
+        if failure is not None and self.is_reading:
+            self._fail(failure, now, out)
         return out[0] if len(out) == 1 else b"".join(out)
 
     def _turn(self, intake: Intake, now: float, out: list[bytes]) -> None:
@@ -225,9 +227,12 @@ class Session:
                 failure = worse
             if not intake.grammar.is_started and isinstance(failure, StreamInterruptedError) and intake.received:
                 failure = RemoteProtocolError("the response holds no message")
+            if self._mapper is not None:
+                self._look_at_seam(self._mapper, now, out)
             if intake.is_complete and self.state is State.STREAMING:
                 self._complete(now)
-        self._fail(failure, now, out)
+        if self.state in _FAILING:
+            self._fail(failure, now, out)
         return b"".join(out)
 
     def close(self, now: float) -> None:
