@@ -290,6 +290,14 @@ def test_a_loop_that_was_written_twice():
     assert not isinstance(decide(delivered, answer), Join)
 
 
+def test_a_long_passage_that_was_delivered_twice():
+    """Starting over looks like repeating the second passage until the first one ends."""
+    passage = " ".join(f"Sentence {n} says {n * 7919 % 1009}." for n in range(12))
+    delivered = f"{passage} And now for something else, which takes a line of its own. {passage}"
+    assert own(delivered, choose_anchor(delivered) + " End.") == ("exact", " End.")
+    assert reason(delivered, delivered + " End.") is MissedReason.AMBIGUOUS
+
+
 def test_too_little_before_an_echo_to_compare():
     """What little stands before it is how the text ends: a second row may have begun."""
     row = "a long enough row of words that was only ever said once "
