@@ -18,7 +18,7 @@ _LONGEST_FAREWELL: Final = 400
 """[characters] A longer answer says more than that the message had been complete."""
 _FENCE: Final = re.compile(r"^[ \t>]*(?:```|~~~)", re.MULTILINE)
 _FENCE_LAST: Final = re.compile(r"(?:^|\n)[ \t]*(?:```|~~~)[\w+-]*[ \t]*\n\s*\Z")
-_QUOTING: Final = re.compile(r"""(?:["'`\u201c\u2018\u00ab\u300c\u300e*_~(\[{<]|(?:^|\n)[ \t]*[-+>|])[ \t]*\Z""")
+_QUOTING: Final = re.compile(r"""(?:["'`\u201c\u2018\u00ab\u300c\u300e*_~(\[{<]|<\w+>|(?:^|\n)[ \t]*[-+>|])[ \t]*\Z""")
 """What opens here closes somewhere behind the seam, or goes on in every line."""
 _BEGUN: Final = re.compile(r"(?:[^\w\s]{1,3}\w|[^\W\d_a-z])[^\n]*\s*\Z")
 """A preamble is one line, and does not begin as a sentence goes on: in lower case, or spaced."""

@@ -47,7 +47,7 @@ def test_what_may_be_text_is_no_preamble(lead):
     assert read(lead) is None
 
 
-@pytest.mark.parametrize("lead", ["“", "> ", "Continuing:\n- ", "**", "`"])
+@pytest.mark.parametrize("lead", ["“", "<received>", "> ", "Continuing:\n- ", "**", "`"])
 def test_what_will_be_closed_is_a_quotation(lead):
     """Its other end stands where nobody will look for it."""
     assert read(lead) is Lead.QUOTATION
