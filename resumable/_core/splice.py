@@ -109,8 +109,9 @@ class Splice:
         self._seam = joining.seam_index
         self._phase = _Phase.FOLLOWING
         self._finder: SeamFinder | None = None
-        self._held = ""
-        self._begun_at = 0  # where in what is held the text of the block that is open begins
+        self._waiting: list[tuple[Event, Frame]] = []  # until the seam is found
+        self._echo = 0  # [characters] still to be cut away
+        self._insert = ""
         self._blank = joining.blank
         self._cited: list[ContentBlockDelta] = []
         self._has_surfaced = False
@@ -151,6 +152,11 @@ class Splice:
         """
         if self.ended is not None:
             return []
+        if self._finder is not None and _belongs_to_text(event):
+            return self._seek(event, frame)
+        return self._place(event, frame)
+
+    def _place(self, event: Event, frame: Frame) -> list[Pair]:
         if isinstance(event, ContentBlockStart):
             return self._start(event, frame)
         if isinstance(event, ContentBlockDelta | OpaqueDelta):
@@ -170,9 +176,7 @@ class Splice:
             return []
         if event.block_type == "text" and self._phase is not _Phase.FOLLOWING:
             self._map[event.index] = self._seam
-            self._begun_at = len(self._held)
-            carried = event.content_block.get("text")
-            return self._text(event.index, carried) if isinstance(carried, str) else []
+            return self._text(event.index, _text_of(event))
         out = self._leave_seam()
         if self.ended is None:
             index = self._map[event.index] = self._new_index()
@@ -184,27 +188,29 @@ class Splice:
         return self._next - 1
 
     def _text(self, index: int, text: str) -> list[Pair]:
-        if self._finder is not None:
-            self._held += text
-            found = self._finder.feed(text)
-            return [] if found is None else self._go_on(found, index)
         if self._phase is _Phase.JOINING:
             return self._text_at_seam(text, index)
         target = self._map[index]
         return [] if target is None else self._surface(target, text)
 
-    def _go_on(self, found: Join | Missed, index: int | None, stop_reason: str | None = None) -> list[Pair]:
-        """Go on behind the seam, or say that there is none."""
+    def _seek(self, event: Event, frame: Frame) -> list[Pair]:
+        """Hold an event while the seam is looked for in its text."""
+        assert self._finder is not None  # Invariant: asked for only while the seam is sought.
+        self._waiting.append((event, frame))
+        found = self._finder.feed(_text_of(event))
+        return [] if found is None else self._go_on(found)
+
+    def _go_on(self, found: Join | Missed, stop_reason: str | None = None) -> list[Pair]:
+        """Go on behind the seam, with what was held and its blocks, or say that there is none."""
         if isinstance(found, Missed):
             if not self._accepts(found, stop_reason):
                 raise SeamMissedError(found.reason.value)
             found = found.best
         self.join = found
         self._phase, self._finder = _Phase.JOINING, None
-        begun_at = max(found.cut, self._begun_at)
-        over, rest = found.insert + self._held[found.cut : begun_at], self._held[begun_at:]
-        self._held = ""
-        return self._text_at_seam(over, None, is_over=True) + self._text_at_seam(rest, index)
+        self._echo, self._insert = found.cut, found.insert
+        waiting, self._waiting = self._waiting, []
+        return [pair for event, frame in waiting for pair in self.feed(event, frame)]
 
     def _accepts(self, missed: Missed, stop_reason: str | None) -> bool:
         if stop_reason == _REFUSAL:  # Of our instruction: it is not the caller's, whatever the policy accepts.
@@ -216,13 +222,15 @@ class Splice:
         # Without a reason to stop the message goes on, with a block of another kind right behind the echo.
         return stop_reason is None or (stop_reason == "end_turn" and "ended" in self._its.accept)
 
-    def _text_at_seam(self, text: str, index: int | None, *, is_over: bool = False) -> list[Pair]:
-        """Let the seam's text out; *is_over* says that its block has stopped, so no citation of it will come."""
-        text = self._without_blank(text)
+    def _text_at_seam(self, text: str, index: int) -> list[Pair]:
+        echo = min(self._echo, len(text))
+        self._echo -= echo
+        text = self._without_blank(text[echo:])
         if not text:
             return []
+        text, self._insert = self._insert + text, ""
         self._has_surfaced = True
-        if self._its.is_citing and not is_over:
+        if self._its.is_citing:
             # Whether a citation belongs to the text is known only when its block has stopped.
             self._cited.append(ContentBlockDelta(-1, TextDelta(text)))
             return []
@@ -286,9 +294,11 @@ class Splice:
 
     def _leave_seam(self, stop_reason: str | None = None) -> list[Pair]:
         """Close the seam's block, if it is not closed yet: what comes now follows it."""
-        if self._phase is _Phase.FOLLOWING:
-            return []
-        out = [] if self._finder is None else self._go_on(self._finder.finish(), None, stop_reason)
+        out = [] if self._finder is None else self._go_on(self._finder.finish(), stop_reason)
+        return out if self._phase is _Phase.FOLLOWING else out + self._close_seam()
+
+    def _close_seam(self) -> list[Pair]:
+        out: list[Pair] = []
         self._phase = _Phase.FOLLOWING
         self._map = dict.fromkeys(self._map)  # Whatever upstream still says in the seam's block comes too late.
         if not any(isinstance(held.delta, TextDelta) for held in self._cited):
@@ -311,6 +321,20 @@ class Splice:
         moved = ContentBlockDelta(self._seam, held.delta)
         fields = msgspec.to_builtins(moved)
         return [(moved, encode(fields.pop("type"), fields))]
+
+
+def _belongs_to_text(event: Event) -> bool:
+    """Whether the seam may lie behind an event: all but the start of another kind of block, and the ending."""
+    if isinstance(event, ContentBlockStart):
+        return event.block_type == "text" or event.block_type in THINKING
+    return isinstance(event, ContentBlockDelta | OpaqueDelta | ContentBlockStop)
+
+
+def _text_of(event: Event) -> str:
+    if isinstance(event, ContentBlockStart):
+        carried = event.content_block.get("text") if event.block_type == "text" else None
+        return carried if isinstance(carried, str) else ""
+    return event.delta.text if isinstance(event, ContentBlockDelta) and isinstance(event.delta, TextDelta) else ""
 
 
 def shifted(
