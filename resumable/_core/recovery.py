@@ -1,7 +1,7 @@
 """
 A failed attempt and what was delivered into what comes next: another attempt, an ending, or the end.
 
-Asks `retry` whether and when, `continuation` how. Remembers what was tried.
+Asks `retry` whether and when, `continuation` how, and says how the next answer joins on. Remembers what was tried.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from resumable._core.continuation import (
     Plan,
     Situation,
     Strategy,
+    is_citing,
     obstacle,
     plan,
     request_obstacle,
@@ -34,12 +35,16 @@ from resumable._core.errors import (
     SeamMissedError,
     UpstreamStatusError,
 )
+from resumable._core.report import Notice
 from resumable._core.seam import MissedReason, choose_anchor
+from resumable._core.splice import Joining, Splice
 from resumable._core.transcript import SERVER_CALLS
+from resumable._core.verify import Verifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from resumable._core.hold import Gate
     from resumable._core.transcript import Transcript
 
 
@@ -62,6 +67,11 @@ class Rules(retry.Limits, Protocol):
     @property
     def instruction(self) -> str | None:
         """Template with one `{anchor}`; `None` for the built-in one."""
+        ...
+
+    @property
+    def seam_window(self) -> int:
+        """[characters] Most that a seam holds back."""
         ...
 
 
@@ -137,7 +147,41 @@ class Recovery:
         """Note that a continuation joined; the next seam is a new one."""
         self._missed.clear()
 
-    def accepts(self) -> frozenset[str]:
+    def mapper(self, tried: Plan, transcript: Transcript, gate: Gate, *, was_stopped: bool) -> Splice | Verifier:
+        """
+        Make what maps an attempt's events on to the message that is under way.
+
+        Args:
+            tried: The attempt.
+            transcript: What was delivered; not nothing.
+            gate: Is told when a block goes on.
+            was_stopped: Whether the delivered text may have been at its end: its stop had come.
+        """
+        blocks = transcript.blocks
+        is_open = bool(blocks) and not blocks[-1].closed
+        if is_open:
+            gate.reopen(len(blocks) - 1)
+        if tried.strategy is Strategy.RESTART_AND_VERIFY:
+            return Verifier(transcript)
+        if tried.strategy is not Strategy.PREFILL and not tried.anchor:
+            return Splice(Joining(tried.strategy, limit=tried.limit), transcript)
+        delivered, blank = tail_text(transcript)
+        stops = self._body.get("stop_sequences")
+        joining = Joining(
+            strategy=tried.strategy,
+            delivered=delivered,
+            blank=blank,
+            anchor=tried.anchor,
+            seam_index=len(blocks) - 1 if is_open else None,
+            window=self._rules.seam_window,
+            limit=tried.limit,
+            stop_sequences=[stop for stop in stops if isinstance(stop, str)] if isinstance(stops, list) else [],
+            is_citing=is_citing(self._body),
+            accept=self._accepted() | ({"ended"} if was_stopped else frozenset()),
+        )
+        return Splice(joining, transcript)
+
+    def _accepted(self) -> frozenset[str]:
         """Say what the next seam may be content with; see `Joining.accept`."""
         accepted = set()
         if MissedReason.ANCHOR_ONLY.value in self._missed:
@@ -190,3 +234,13 @@ class Recovery:
         anchor = choose_anchor(tail_text(transcript)[0]) if situation is Situation.ANCHORED else ""
         chosen = plan(left[0], body, transcript, anchor, self._rules.instruction or DEFAULT_INSTRUCTION)
         return Finish("max_tokens") if chosen is None else Next(chosen, delay)
+
+
+def notice_of(session_id: str, attempt: int, failure: AttemptError, outcome: Outcome) -> Notice:
+    """Tell people what was decided about a failure."""
+    if isinstance(outcome, Next):
+        strategy = outcome.plan.strategy
+        verdict = "retry" if strategy is Strategy.RESTART else "continue"
+        return Notice(session_id, attempt, failure, verdict, strategy, outcome.delay)
+    verdict = "finish" if isinstance(outcome, Finish) else "give_up"
+    return Notice(session_id, attempt, failure, verdict, None, 0.0)

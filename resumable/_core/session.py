@@ -24,7 +24,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from resumable._core.budget import merged_usage, surfaced_tokens
-from resumable._core.continuation import Memory, Plan, Situation, Strategy, is_citing, survey, tail_text
+from resumable._core.continuation import Memory, Plan, Situation, Strategy, survey
 from resumable._core.errors import (
     AttemptError,
     ConnectError,
@@ -38,22 +38,19 @@ from resumable._core.errors import (
 from resumable._core.events import ContentBlockStop, MessageDelta, MessageStop, encode
 from resumable._core.hold import Gate
 from resumable._core.intake import Intake, Mapper
-from resumable._core.recovery import Finish, Next, Recovery, Rules
+from resumable._core.recovery import Finish, Next, Recovery, Rules, notice_of
 from resumable._core.report import Attempt, Notice, Report
 from resumable._core.seam import Seam
-from resumable._core.splice import Joining, Splice
 from resumable._core.states import TRANSITIONS, Action, Input, Open, Read, Sleep, State, Stop
 from resumable._core.transcript import Transcript
-from resumable._core.verify import Verifier
 from resumable._core.watch import PAUSE, Timeouts, Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from resumable._core.recovery import Outcome
-
 
 _READ: Final = Read()
+_ASKED: Final = "next_action"
 _RECEIVING: Final = frozenset({State.STREAMING, State.ENDING})
 _FAILING: Final = _RECEIVING | {State.OPENING}
 #: Failures that a watchdog may have brought about.
@@ -66,11 +63,6 @@ class Policy(Rules, Timeouts, Protocol):
     @property
     def max_hold(self) -> float:
         """[s] How long a block may be held back."""
-        ...
-
-    @property
-    def seam_window(self) -> int:
-        """[characters] Most that a seam holds back."""
         ...
 
 
@@ -101,6 +93,8 @@ class Session:
         now: float,
     ) -> None:
         """
+        Start a session; nothing is sent before the first action is asked for.
+
         Args:
             body: The caller's request.
             policy: Limits, waits and watchdogs.
@@ -149,7 +143,7 @@ class Session:
             self._open(now)
             return Open(len(self.report.attempts), self._plan)
         if self.state is State.OPENING:
-            raise LocalProtocolError("next_action", self.state.value)
+            raise LocalProtocolError(_ASKED, self.state.value)
         return Stop(self._error)
 
     def receive_response(self, now: float, request_id: str | None = None) -> None:
@@ -159,7 +153,8 @@ class Session:
         self._move(Input.RESPOND)
         self._watch.receive(now, progressed=False, is_slow=True)
         self._attempt.request_id = request_id
-        self._mapper = self._new_mapper()
+        if self.has_delivered:
+            self._mapper = self._recovery.mapper(self._plan, self.transcript, self._gate, was_stopped=self._was_stopped)
         merge = self._merge_usage if len(self.report.attempts) > 1 else None
         self._intake = Intake(self._gate, self._mapper, merge)
 
@@ -194,7 +189,9 @@ class Session:
             failure = error  # What came before it in the same read counts first.
         if intake.turned:
             self._turn(intake, now, out)
-        elif self._watch.receive_more(now, progressed=intake.passed) and self.state is State.STREAMING:
+        else:
+            self._watch.receive_more(now, progressed=intake.passed)
+        if now >= self._watch.deadline:  # Pings and trickles keep a read from ever timing out.
             failure = failure or StreamInterruptedError("silence", intake.received)
         if failure is not None and self.is_reading:
             self._fail(failure, now, out)
@@ -222,7 +219,7 @@ class Session:
         intake = self._intake
         if intake is not None and self.state is not State.OPENING:
             try:
-                intake.finish(now, out)
+                intake.finish(self._watch.bytes_at, out)  # It came before the silence, and must not age by it.
             except AttemptError as worse:
                 failure = worse
             if not intake.grammar.is_started and isinstance(failure, StreamInterruptedError) and intake.received:
@@ -237,8 +234,7 @@ class Session:
 
     def close(self, now: float) -> None:
         """Take note that the caller has left: nothing is sent any more."""
-        if self.is_reading:
-            self._end_attempt(None, now)
+        self._end_books(now)
         self._move(Input.CLOSE)
 
     def _move(self, happened: Input) -> None:
@@ -265,35 +261,6 @@ class Session:
         self._surfaced = surfaced_tokens(self.transcript.blocks)
         self.report.attempts.append(Attempt(len(self.report.attempts) + 1, self._plan.strategy, now))
 
-    def _new_mapper(self) -> Mapper | None:
-        """How this attempt's events become part of the message; the first one's are the message."""
-        blocks = self.transcript.blocks
-        if not self.has_delivered:
-            return None
-        if self._plan.strategy is Strategy.RESTART_AND_VERIFY:
-            return Verifier(self.transcript)
-        joins = self._plan.strategy is Strategy.PREFILL or bool(self._plan.anchor)
-        if not joins:
-            return Splice(Joining(self._plan.strategy), self.transcript)
-        is_open = bool(blocks) and not blocks[-1].closed
-        if is_open:
-            self._gate.reopen(len(blocks) - 1)
-        delivered, blank = tail_text(self.transcript)
-        stops = self._body.get("stop_sequences")
-        joining = Joining(
-            strategy=self._plan.strategy,
-            delivered=delivered,
-            blank=blank if not is_open else "",
-            anchor=self._plan.anchor,
-            seam_index=len(blocks) - 1 if is_open else None,
-            window=self._policy.seam_window,
-            limit=self._plan.limit,
-            stop_sequences=[stop for stop in stops if isinstance(stop, str)] if isinstance(stops, list) else [],
-            is_citing=is_citing(self._body),
-            accept=self._recovery.accepts() | ({"ended"} if self._was_stopped else frozenset()),
-        )
-        return Splice(joining, self.transcript)
-
     def _look_at_seam(self, mapper: Mapper, now: float, out: list[bytes]) -> None:
         """Note the seam when it is found, and end the message where a limit of the caller's does."""
         number = self._attempt.number
@@ -319,9 +286,8 @@ class Session:
             self._move(Input.DRAIN)
             if self._intake is not None and not self._intake.is_over:
                 out += self._gate.push(MessageStop(), encode("message_stop", {}), now)
+            self._end_books(now)
             return
-        if self._mapper is not None:
-            self._look_at_seam(self._mapper, now, out)
         failure = self._watch.stall(now) or failure if isinstance(failure, _SILENCES) else failure
         # Kept over attempts that added nothing: the text may be complete where the caller's ends.
         has_grown = surfaced_tokens(self.transcript.blocks) > self._surfaced
@@ -332,7 +298,7 @@ class Session:
         self._end_attempt(failure, now)
         self._close_blocks(now, out)
         outcome = self._recovery.next(failure, self._plan, self.transcript, now)
-        self._tell(failure, outcome)
+        self.notices.append(notice_of(self.report.session_id, self._attempt.number, failure, outcome))
         if isinstance(outcome, Next):
             self._move(Input.RECOVER)
             self._attempt.delay = outcome.delay
@@ -349,21 +315,23 @@ class Session:
 
     def _end_attempt(self, failure: AttemptError | None, now: float) -> None:
         """Write the attempt's books; what a lost one produced is estimated."""
-        attempt, intake = self._attempt, self._intake
+        attempt = self._attempt
         attempt.ended_at, attempt.failure = now, failure
         held = self._gate.held_tokens
         if failure is not None:
             attempt.discarded = self._gate.discard()
         self.report.overdue = self._gate.overdue
-        if intake is None or intake.message is None:
-            return
-        attempt.message_id, attempt.model = _text(intake.message.get("id")), _text(intake.message.get("model"))
-        attempt.usage = intake.usage
-        if intake.output_tokens is not None:
-            attempt.output_tokens = intake.output_tokens
-        else:
-            attempt.output_tokens = surfaced_tokens(self.transcript.blocks) - self._surfaced + held
-            attempt.is_estimated = True
+        if self._intake is not None:
+            produced = surfaced_tokens(self.transcript.blocks) - self._surfaced + held
+            _write_books(attempt, self._intake, produced)
+
+    def _end_books(self, now: float) -> None:
+        """End the books of the attempt that is under way; to those of one that has ended, add what it told since."""
+        attempts = self.report.attempts
+        if attempts and attempts[-1].ended_at is None:
+            self._end_attempt(None, now)
+        elif self._intake is not None:
+            _write_books(self._attempt, self._intake, self._attempt.output_tokens)
 
     def _close_blocks(self, now: float, out: list[bytes]) -> None:
         """Stop what cannot go on; an open text block at the end can, unless a citation already covers it."""
@@ -395,17 +363,22 @@ class Session:
         out += self._gate.push(MessageStop(), encode("message_stop", {}), now)
 
     def _merge_usage(self, usage: dict[str, Any]) -> dict[str, Any]:
-        first = (self.transcript.message or {}).get("usage") or {}
-        return merged_usage(first, (attempt.output_tokens for attempt in self.report.attempts[:-1]), usage)
+        first = (self.transcript.message or {}).get("usage")
+        return merged_usage(
+            first if isinstance(first, dict) else {},
+            (attempt.output_tokens for attempt in self.report.attempts[:-1]),
+            usage,
+        )
 
-    def _tell(self, failure: AttemptError, outcome: Outcome) -> None:
-        strategy = outcome.plan.strategy if isinstance(outcome, Next) else None
-        if isinstance(outcome, Next):
-            verdict = "retry" if strategy is Strategy.RESTART else "continue"
-        else:
-            verdict = "finish" if isinstance(outcome, Finish) else "give_up"
-        delay = outcome.delay if isinstance(outcome, Next) else 0.0
-        self.notices.append(Notice(self.report.session_id, self._attempt.number, failure, verdict, strategy, delay))
+
+def _write_books(attempt: Attempt, intake: Intake, produced: int) -> None:
+    """Write down who answered and what it cost; *produced* [tokens] is the estimate where upstream did not say."""
+    if intake.message is None:
+        return
+    attempt.message_id, attempt.model = _text(intake.message.get("id")), _text(intake.message.get("model"))
+    attempt.usage = intake.usage
+    attempt.is_estimated = intake.output_tokens is None
+    attempt.output_tokens = produced if intake.output_tokens is None else intake.output_tokens
 
 
 def _text(value: object) -> str | None:

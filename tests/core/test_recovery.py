@@ -236,7 +236,7 @@ def test_what_the_second_answer_may_be(policy, misses, accepted):
     desk = Desk(on_uncertain=policy)
     for reason in misses:
         desk.ask(SeamMissedError(reason))
-    assert desk.recovery.accepts() == accepted
+    assert desk.recovery._accepted() == accepted
 
 
 def test_repeated_answer_that_differs_is_the_end():
