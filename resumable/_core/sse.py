@@ -6,6 +6,8 @@ Never decodes text and never parses JSON; the bytes of a frame travel with it.
 
 from __future__ import annotations
 
+from itertools import takewhile
+
 import msgspec
 
 from resumable._core.errors import RemoteProtocolError
@@ -44,10 +46,11 @@ class FrameParser:
         is_idle: Whether the next byte begins a record.
     """
 
-    __slots__ = ("_buffer", "_limit", "_pending_cr", "_started", "is_aligned", "is_idle")
+    __slots__ = ("_buffer", "_is_refusing", "_limit", "_pending_cr", "_started", "is_aligned", "is_idle")
 
     def __init__(self, limit: int = MAX_FRAME_BYTES) -> None:
         self._buffer = bytearray()
+        self._is_refusing = False
         self._limit = limit
         self._pending_cr = False
         self._started = False
@@ -65,7 +68,7 @@ class FrameParser:
             Frames in stream order; a run of comments is a frame without name and data.
 
         Raises:
-            RemoteProtocolError: A frame is longer than the limit.
+            RemoteProtocolError: A frame is longer than the limit; those before it were returned.
         """
         return [frame for record in self.records(data) if (frame := parse_frame(record)) is not None]
 
@@ -80,14 +83,14 @@ class FrameParser:
             Records in stream order, without their blank lines; `parse_frame` parses one.
 
         Raises:
-            RemoteProtocolError: A record is longer than the limit.
+            RemoteProtocolError: A record is longer than the limit; those before it were returned.
         """
-        self.is_aligned = self.is_idle and data.endswith(b"\n\n") and b"\r" not in data
+        self.is_aligned = self.is_idle and data.endswith(b"\n\n") and b"\r" not in data and len(data) <= self._limit
         if self.is_aligned:
             # What upstream sends nearly always: whole records, LF only.
             return data[:-2].split(b"\n\n")
         found = self._buffered(self._line_feeds_only(data))
-        self.is_idle = self._started and not self._buffer and not self._pending_cr
+        self.is_idle = self._started and not self._buffer and not self._pending_cr and not self._is_refusing
         return found
 
     def _buffered(self, data: bytes) -> list[bytes]:
@@ -102,10 +105,21 @@ class FrameParser:
         end = buffer.rfind(b"\n\n", max(0, waiting - 1))
         whole = bytes(buffer[: max(end, 0)])
         del buffer[: end + 2 if end >= 0 else 0]
-        if len(buffer) > self._limit:
+        found = whole.split(b"\n\n") if end >= 0 else []
+        # One byte more: it may be the first of the blank line.
+        if self._is_refusing or len(buffer) > self._limit + 1 or max(map(len, found), default=0) > self._limit:
+            return self._refuse(found)
+        return found
+
+    def _refuse(self, found: list[bytes]) -> list[bytes]:
+        """Return the records before the one that is too long; refuse that one when there are none, now or next."""
+        fitting = [] if self._is_refusing else list(takewhile(lambda record: len(record) <= self._limit, found))
+        self._is_refusing = True
+        self._buffer.clear()
+        if not fitting:
             problem = f"a frame is longer than {self._limit} bytes"
             raise RemoteProtocolError(problem)
-        return whole.split(b"\n\n") if end >= 0 else []
+        return fitting
 
     def finish(self) -> Frame | None:
         """
@@ -113,7 +127,12 @@ class FrameParser:
 
         The specification drops it. Upstream test streams and some proxies end right after
         the last line, so it is for the caller to say whether it counts.
+
+        Raises:
+            RemoteProtocolError: It is longer than the limit.
         """
+        if self._is_refusing or len(self._buffer.strip(b"\n")) > self._limit:
+            self._refuse([])
         rest = bytes(self._buffer)
         self._buffer.clear()
         return parse_frame(rest.rstrip(b"\n"))
@@ -151,7 +170,7 @@ def parse_frame(block: bytes) -> Frame | None:
         name, separator, rest = block[7:].partition(b"\n")
         if separator and rest.startswith(b"data: ") and b"\n" not in rest:
             return Frame(name, rest[6:], block + b"\n\n")
-    block = block.lstrip(b"\n")
+    block = block.strip(b"\n")  # An odd line end belongs to the record before or after it, as the split falls.
     return _frame_of_lines(block) if block else None
 
 
