@@ -8,9 +8,11 @@ import anthropic
 import anyio
 import pytest
 
+import resumable
 from resumable.middleware import Resumable
 
 if TYPE_CHECKING:
+    from resumable import RetryPolicy
     from resumable.testing import ScriptedUpstream
 
 #: The sync client, and the async one on both of its event loops.
@@ -105,10 +107,10 @@ def text_of(events: list[Any]) -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Under trio, pass over generators of the transport that were left before their end, as the SDK leaves them."""
+    """Under trio, pass over generators of the SDK and its transport that were left before their end."""
     for item in items:
         if "trio" in item.name:
-            item.add_marker(pytest.mark.filterwarnings("ignore:Async generator 'http:ResourceWarning"))
+            item.add_marker(pytest.mark.filterwarnings("ignore:Async generator '(http|anthropic):ResourceWarning"))
 
 
 @pytest.fixture(params=COLOURS)
@@ -121,3 +123,17 @@ def caller(request: pytest.FixtureRequest) -> Caller:
 def body() -> dict[str, Any]:
     """Ask a model without prefill something."""
     return {"model": "claude-sonnet-5", "max_tokens": 20_000, "messages": [{"role": "user", "content": "Tell me."}]}
+
+
+def real_client(upstream: ScriptedUpstream, policy: RetryPolicy | None = None, **options: Any) -> anthropic.Anthropic:
+    """Make a wrapped sync client that keeps real time, to a served upstream."""
+    chosen: dict[str, Any] = {"base_url": upstream.url, "api_key": "sk-secret", "max_retries": 2, **options}
+    return resumable.wrap(anthropic.Anthropic(**chosen), policy=policy)
+
+
+def real_aclient(
+    upstream: ScriptedUpstream, policy: RetryPolicy | None = None, **options: Any
+) -> anthropic.AsyncAnthropic:
+    """Make a wrapped async client that keeps real time, to a served upstream."""
+    chosen: dict[str, Any] = {"base_url": upstream.url, "api_key": "sk-secret", "max_retries": 2, **options}
+    return resumable.wrap(anthropic.AsyncAnthropic(**chosen), policy=policy)
