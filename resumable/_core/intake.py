@@ -195,6 +195,8 @@ class Intake:
     def _take(self, event: Event, frame: Frame, now: float, out: list[bytes]) -> None:
         if isinstance(event, ErrorEvent):
             raise _upstream_error(event, frame)
+        if not frame.data and not frame.raw.startswith(b":"):
+            return  # Torn right before its data, and closed by somebody: no event, and no comment either.
         if isinstance(event, Ping | UnknownEvent):
             out += self._gate.push(event, frame.raw, now)
             self.turned |= isinstance(event, UnknownEvent) and bool(event.type)
