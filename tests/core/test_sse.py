@@ -175,23 +175,29 @@ def test_a_record_without_data_is_no_frame(block):
     assert parse_frame(b": c\n:") == Frame(b"", b"", b": c\n:\n\n")
 
 
-RECORDS = st.lists(st.integers(1, 30).map(lambda size: b":" + b"x" * size), min_size=1, max_size=6)
-
-
-@given(RECORDS, st.sets(st.integers(0, 200)))
-def test_a_frame_is_refused_by_its_length_alone(records, places):
-    """A frame longer than the limit ends the attempt, after all frames before it, however it arrives (law L3)."""
-    limit = 20
-    parser, got, problem = FrameParser(limit), [], ""
+def until_refused(pieces: list[bytes], limit: int) -> tuple[list[Frame], str]:
+    """Feed pieces until the parser refuses; what it returned before, and its problem."""
+    parser, frames = FrameParser(limit), []
     try:
-        for piece in cut(b"".join(record + b"\n\n" for record in records), places):
-            got += parser.feed(piece)
+        for piece in pieces:
+            frames += parser.feed(piece)
         parser.finish()
     except RemoteProtocolError as refusal:
-        problem = refusal.problem
-    fitting = next((at for at, record in enumerate(records) if len(record) > limit), len(records))
-    assert [frame.raw for frame in got] == [record + b"\n\n" for record in records[:fitting]]
-    assert problem == ("" if fitting == len(records) else "a frame is longer than 20 bytes")
+        return frames, refusal.problem
+    return frames, ""
+
+
+@given(st.lists(st.sampled_from([1, 5, 19, 20, 21, 50]), min_size=1, max_size=6), st.sets(st.integers(0, 200)))
+def test_a_frame_is_refused_by_its_length_alone(sizes, places):
+    """A frame longer than the limit ends the attempt, after all frames before it, however it arrives (law L3)."""
+    records = [b":" + b"x" * (size - 1) + b"\n\n" for size in sizes]
+    stream = b"".join(records)
+    fitting = next((at for at, size in enumerate(sizes) if size > 20), len(sizes))
+    problem = "" if fitting == len(sizes) else "a frame is longer than 20 bytes"
+    for pieces in (cut(stream, places), records, [stream], [stream[at : at + 1] for at in range(len(stream))]):
+        frames, why = until_refused(pieces, 20)
+        assert [frame.raw for frame in frames] == records[:fitting]
+        assert why == problem
 
 
 def test_an_endless_frame_is_refused_early():
