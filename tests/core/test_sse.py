@@ -194,7 +194,8 @@ def test_a_frame_is_refused_by_its_length_alone(sizes, places):
     stream = b"".join(records)
     fitting = next((at for at, size in enumerate(sizes) if size > 20), len(sizes))
     problem = "" if fitting == len(sizes) else "a frame is longer than 20 bytes"
-    for pieces in (cut(stream, places), records, [stream], [stream[at : at + 1] for at in range(len(stream))]):
+    pairs = [b"".join(records[at : at + 2]) for at in range(0, len(records), 2)]
+    for pieces in (cut(stream, places), records, pairs, [stream], [stream[at : at + 1] for at in range(len(stream))]):
         frames, why = until_refused(pieces, 20)
         assert [frame.raw for frame in frames] == records[:fitting]
         assert why == problem
