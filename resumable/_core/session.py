@@ -222,7 +222,8 @@ class Session:
                 intake.finish(self._watch.bytes_at, out)  # It came before the silence, and must not age by it.
             except AttemptError as worse:
                 failure = worse
-            if not intake.grammar.is_started and isinstance(failure, StreamInterruptedError) and intake.received:
+            is_no_message = not intake.grammar.is_started and intake.received > 0 and now < self.deadline
+            if is_no_message and isinstance(failure, StreamInterruptedError):
                 failure = RemoteProtocolError("the response holds no message")
             if self._mapper is not None:
                 self._look_at_seam(self._mapper, now, out)
