@@ -1,0 +1,227 @@
+"""
+The passage through the storm: one call through a wrapped client, and the same call through a bare one.
+
+It prints nothing: a view is told what happens while it happens.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import anthropic
+
+import resumable
+from resumable.cli._storm import SCALE, STALL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from anthropic.lib.streaming import MessageStream
+
+    from resumable._core.report import Notice, Report
+    from resumable._core.seam import Seam
+    from resumable.cli._storm import Storm
+    from resumable.cli._view import View
+    from resumable.testing import ScriptedUpstream
+
+
+@dataclass(slots=True)
+class FailedAttempt:
+    """
+    One attempt that failed.
+
+    Attributes:
+        number: From 1.
+        fault: Name of what the upstream was told to do to it; `None` when it failed by itself.
+        what: The same for people.
+        failure: What the library saw.
+        verdict: What it decided: `retry`, `continue`, `finish`, `give_up`.
+        delay: [s] Which it waited before the next attempt.
+        at: [characters] What the caller had then.
+        noticed_at: [s] When the library saw it, on the monotonic clock.
+        back_after: [s] From then to the caller's next text; `None` if none came.
+        seam: How the next attempt joined; `None` where nothing was joined.
+    """
+
+    number: int
+    fault: str | None
+    what: str
+    failure: str
+    verdict: str
+    delay: float
+    at: int
+    noticed_at: float
+    back_after: float | None = None
+    seam: Seam | None = None
+
+
+@dataclass(slots=True)
+class Heard:
+    """
+    What a caller got.
+
+    Attributes:
+        text: In all.
+        stop_reason: What the message says; `None` when it never came.
+        error: What the caller had to catch.
+        report: What recovery did; `None` without it.
+    """
+
+    text: str = ""
+    stop_reason: str | None = None
+    error: Exception | None = None
+    report: Report | None = None
+
+
+@dataclass(slots=True)
+class Outcome:
+    """
+    What came of it.
+
+    Attributes:
+        expected: Text of the fault-free answer.
+        heard: What the caller got.
+        bare: What a caller of the SDK alone got out of the same storm.
+        failed: The attempts that failed, in order.
+        attempts: [attempts] In total.
+        requests: [requests] For a message, as the upstream counted them.
+        elapsed: [s] From the call to its end.
+    """
+
+    expected: str
+    heard: Heard
+    bare: Heard
+    failed: list[FailedAttempt]
+    attempts: int
+    requests: int
+    elapsed: float
+
+    @property
+    def is_identical(self) -> bool:
+        """Whether the caller got the fault-free answer: its bytes and its ending, and no error."""
+        heard = self.heard
+        return heard.error is None and heard.stop_reason == "end_turn" and heard.text == self.expected
+
+    @property
+    def seams(self) -> list[Seam]:
+        """How the continuations joined, in order."""
+        return [] if self.heard.report is None else self.heard.report.seams
+
+    @property
+    def waited(self) -> float:
+        """[s] Between attempts."""
+        return sum(one.delay for one in self.failed)
+
+
+@dataclass(slots=True)
+class _Watch:
+    """Puts together what the callback tells and when text arrives."""
+
+    storm: Storm
+    view: View
+    heard: Heard = field(default_factory=Heard)
+    failed: list[FailedAttempt] = field(default_factory=list[FailedAttempt])
+
+    def notice(self, notice: Notice) -> None:
+        planned = self.storm.strikes[notice.attempt - 1] if notice.attempt <= len(self.storm.strikes) else None
+        self.failed.append(
+            FailedAttempt(
+                number=notice.attempt,
+                fault=planned.name if planned else None,
+                what=planned.what if planned else str(notice.failure),
+                failure=str(notice.failure),
+                verdict=notice.verdict,
+                delay=notice.delay,
+                at=len(self.heard.text),
+                noticed_at=time.monotonic(),
+            )
+        )
+        self.view.see_failure(self.failed[-1])
+
+    def text(self, delta: str) -> None:
+        report = self.heard.report
+        now = time.monotonic()
+        back: list[FailedAttempt] = []
+        for one in self.failed:
+            # What an attempt has sent may still reach the caller after its failure.
+            if one.back_after is None and report is not None and report.attempts[-1].number > one.number:
+                one.back_after = now - one.noticed_at
+                one.at = len(self.heard.text)
+                one.seam = next((seam for seam in report.seams if seam.attempt == one.number + 1), None)
+                back.append(one)
+        self.heard.text += delta
+        if back:
+            self.view.see_return(back)
+        self.view.see_text(delta)
+
+
+def pass_through(storm: Storm, view: View, pace: float = 0.0) -> Outcome:
+    """
+    Stream the answer through the storm, with the library and then without it.
+
+    Args:
+        storm: What goes wrong.
+        view: Who watches.
+        pace: [s] Between two frames, so that people can watch; the bare call needs none.
+
+    Returns:
+        What came of it; an error of the stream is a part of it.
+    """
+    watch = _Watch(storm, view)
+    policy = resumable.RetryPolicy(progress_timeout=STALL, max_attempts=20).scaled(1 / SCALE)
+    with storm.upstream(pace) as upstream:
+        expected = upstream.expected_text(storm.body)
+        started = time.monotonic()
+        with _client(upstream) as client:
+            wrapped = resumable.wrap(client, policy=policy, on_recovery=watch.notice)
+            _listen(wrapped, storm.body, watch.heard, watch.text)
+        elapsed = time.monotonic() - started
+        requests = len(upstream.log.messages)
+    report = watch.heard.report
+    return Outcome(
+        expected=expected,
+        heard=watch.heard,
+        bare=_pass_bare(storm),
+        failed=watch.failed,
+        attempts=len(watch.failed) if report is None else len(report.attempts),
+        requests=requests,
+        elapsed=elapsed,
+    )
+
+
+def _pass_bare(storm: Storm) -> Heard:
+    """Make the same call with nothing but the SDK, its own retries included."""
+    heard = Heard()
+
+    def hear(delta: str) -> None:
+        heard.text += delta
+
+    with storm.upstream() as upstream, _client(upstream) as client:
+        _listen(client, storm.body, heard, hear)
+    return heard
+
+
+def _client(upstream: ScriptedUpstream) -> anthropic.Anthropic:
+    # What the environment says of proxies is not about our own machine.
+    http_client = anthropic.DefaultHttpxClient(trust_env=False)
+    return anthropic.Anthropic(base_url=upstream.url, api_key="demo", http_client=http_client)
+
+
+def _listen(client: anthropic.Anthropic, body: dict[str, Any], heard: Heard, on_text: Callable[[str], None]) -> None:
+    try:
+        with client.messages.stream(**body) as stream:
+            heard.report = _report_of(stream)
+            for delta in stream.text_stream:
+                on_text(delta)
+            heard.stop_reason = stream.current_message_snapshot.stop_reason
+    except Exception as error:  # noqa: BLE001  # Reason: whatever it is, the caller would have had to catch it
+        heard.error = error
+
+
+def _report_of(stream: MessageStream[None]) -> Report | None:
+    try:
+        return resumable.report(stream)
+    except resumable.ConfigurationError:
+        return None

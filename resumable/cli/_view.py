@@ -1,0 +1,35 @@
+"""What a view of the demo is: whoever is told what happens while it happens, and shows what came of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from resumable.cli._passage import FailedAttempt, Outcome
+
+
+class View:
+    """
+    A view that shows nothing until the end; a subclass shows what it wants to.
+
+    Used once, as a context while it happens; all calls come from the thread that reads.
+    """
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Leave the terminal as it was found."""
+
+    def see_text(self, delta: str) -> None:
+        """Learn that text has reached the caller."""
+
+    def see_failure(self, failed: FailedAttempt) -> None:
+        """Learn that an attempt has failed; what is yet unknown of it is filled in later."""
+
+    def see_return(self, back: list[FailedAttempt]) -> None:
+        """Learn that text flows again after these."""
+
+    def show(self, outcome: Outcome) -> None:
+        """Show what came of it."""
+        raise NotImplementedError
