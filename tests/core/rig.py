@@ -43,9 +43,8 @@ class Rig:
             now=self.now,
         )
 
-    @property
-    def action(self) -> Action:
-        """What the session asks for now."""
+    def ask(self) -> Action:
+        """Say what the session wants done now."""
         return self.session.next_action(self.now)
 
     @property
@@ -61,17 +60,17 @@ class Rig:
     @property
     def error(self) -> RecoveryError:
         """The error the session ended with."""
-        action = self.action
+        action = self.ask()
         assert isinstance(action, Stop)
         assert action.error is not None
         return action.error
 
     def open(self) -> Plan:
         """Wait if asked to, and send the next request."""
-        action = self.action
+        action = self.ask()
         if isinstance(action, Sleep):
             self.now += action.delay
-            action = self.action
+            action = self.ask()
         assert isinstance(action, Open)
         return action.plan
 
