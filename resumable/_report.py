@@ -21,8 +21,8 @@ def report(stream: object) -> Report:
     The report is live: it grows while the stream runs, and is final when it has ended.
 
     Args:
-        stream: What a wrapped client returned: a `Stream`, a `MessageStream`, a raw response, their
-            async twins; or an error that a wrapped client raised.
+        stream: What a wrapped client returned: a `Stream`, a `MessageStream`, a raw response or
+            the HTTP response inside one, their async twins; or an error that a wrapped client raised.
 
     Returns:
         Attempts, seams, waits, discarded blocks and the books of each attempt.
@@ -32,14 +32,14 @@ def report(stream: object) -> Report:
     """
     if isinstance(found := getattr(stream, "report", None), Report):
         return found
-    for name in ("response", "http_response"):
-        extensions: Mapping[str, object] = getattr(getattr(stream, name, None), "extensions", {})
+    for holder in (stream, getattr(stream, "response", None), getattr(stream, "http_response", None)):
+        extensions: Mapping[str, object] = getattr(holder, "extensions", {})
         if isinstance(found := extensions.get(EXTENSION), Report):
             return found
     raise ConfigurationError(
-        "stream",
-        f"{type(stream).__name__} did not come through a wrapped client",
-        "pass the stream that a client returned by resumable.wrap() gave you",
+        argument="stream",
+        problem=f"{type(stream).__name__} did not come through a wrapped client",
+        remedy="pass the stream that a client returned by resumable.wrap() gave you",
     )
 
 
