@@ -28,6 +28,8 @@ from resumable._core.events import (
     decode_delta,
     edit,
     encode,
+    is_utf8,
+    name_of,
 )
 from resumable._core.sse import Frame, FrameParser, parse_frame
 from resumable._core.transcript import SERVER_CALLS, THINKING, Grammar
@@ -121,10 +123,10 @@ class Intake:
         """
         if not (data.startswith(_DELTA_RECORD) and data.endswith(b"\n\n") and self._parser.is_idle):
             return False
-        if self._passes(data, -2):
-            self.received += len(data)
-            return True
-        return False
+        if not self._passes(data[_DELTA_DATA:-2]):
+            return False
+        self.received += len(data)
+        return True
 
     def feed(self, data: bytes, now: float, out: list[bytes]) -> None:
         """
@@ -145,7 +147,7 @@ class Intake:
         records = self._parser.records(data)
         unchanged = 0  # How many records up to here go on as they are and were not emitted yet.
         for at, record in enumerate(records):
-            if record.startswith(_DELTA_RECORD) and self._passes(record):
+            if record.startswith(_DELTA_RECORD) and self._passes(record[_DELTA_DATA:]):
                 unchanged += 1
                 continue
             if unchanged:
@@ -171,6 +173,7 @@ class Intake:
         mapper = self._mapper
         return (
             type(event.delta) is TextDelta
+            and is_utf8(record)
             and (mapper is None or mapper.is_transparent(event.index))
             and self._gate.pass_text(event.index, event.delta.text)
         )
@@ -194,11 +197,13 @@ class Intake:
 
     def _take(self, event: Event, frame: Frame, now: float, out: list[bytes]) -> None:
         if isinstance(event, ErrorEvent):
-            raise _upstream_error(event, frame)
-        if not frame.data and not frame.raw.startswith(b":"):
+            raise _upstream_error(event, self._named(event, frame))
+        if not frame.data and (frame.name or not frame.raw.startswith(b":")):
             return  # Torn right before its data, and closed by somebody: no event, and no comment either.
         if isinstance(event, Ping | UnknownEvent):
-            out += self._gate.push(event, frame.raw, now)
+            named = self._named(event, frame) if frame.data else frame
+            if named.name.isascii() and b"\n" not in named.name:
+                out += self._gate.push(event, named.raw, now)
             self.turned |= isinstance(event, UnknownEvent) and bool(event.type)
             return
         if isinstance(event, MessageStop) and not self.grammar.is_started:
@@ -240,15 +245,15 @@ class Intake:
             self.output_tokens = output if isinstance(output, int) else self.output_tokens
 
     def _named(self, event: Event, frame: Frame) -> Frame:
-        """Give a frame the name that a proxy took from it: clients skip events without one."""
-        if frame.name and not (self._merge is not None and isinstance(event, MessageDelta)):
+        """Give a frame its type as its name, if a proxy took that or spoiled it: clients go by the name alone."""
+        name = name_of(event)
+        changes: dict[str, Any] = {"type": name.decode()}
+        if self._merge is not None and isinstance(event, MessageDelta):
+            changes["usage"] = self._merge(event.usage)
+        elif frame.name == name:
             return frame
-        changes = (
-            {} if self._merge is None or not isinstance(event, MessageDelta) else {"usage": self._merge(event.usage)}
-        )
-        raw = edit(Frame(b"", frame.data, b""), **changes)
-        name, _, data = raw.removeprefix(b"event: ").partition(b"\ndata: ")
-        return Frame(name, data.rstrip(b"\n"), raw)
+        raw = edit(frame, **changes)
+        return Frame(name, raw.partition(b"\ndata: ")[2].rstrip(b"\n"), raw)
 
     def _deliver(self, event: Event, raw: bytes, now: float, out: list[bytes]) -> None:
         out += self._gate.push(event, raw, now)

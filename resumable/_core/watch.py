@@ -64,19 +64,16 @@ class Watch:
         self.bytes_at = self.progress_at = started_at
         self._progress_limit = timeouts.thinking_timeout
         self._factor = 1.0
-        self._linger = math.inf
+        self._bytes_limit = timeouts.bytes_timeout
+        self._fixed = self.total  # The earliest deadline that bytes do not move.
 
     @property
     def deadline(self) -> float:
-        """[s] When the first of the watchdogs fires, on the driver's clock."""
-        its = self._timeouts
-        return min(
-            self.bytes_at + its.bytes_timeout,
-            self.progress_at + self._progress_limit,
-            self._first_event,
-            self.total,
-            self._linger,
-        )
+        """[s] When the first of the watchdogs fires, on the driver's clock; asked before every read."""
+        silent = self.bytes_at + self._bytes_limit
+        idle = self.progress_at + self._progress_limit
+        first = silent if silent < idle else idle
+        return first if first < self._fixed else self._fixed
 
     def open(self, now: float) -> None:
         """Start the watchdogs of an attempt that is being sent."""
@@ -84,7 +81,7 @@ class Watch:
         self._first_event = math.inf if first is None else now + first
         self.bytes_at = self.progress_at = now
         self._progress_limit = self._timeouts.thinking_timeout * self._factor
-        self._linger = math.inf
+        self._fixed = min(self.total, self._first_event)
 
     def receive(self, now: float, *, progressed: bool, is_slow: bool) -> None:
         """
@@ -100,6 +97,7 @@ class Watch:
             self.progress_at = now
             self._factor = 1.0
             self._first_event = math.inf
+            self._fixed = self.total
             its = self._timeouts
             self._progress_limit = its.thinking_timeout if is_slow else its.progress_timeout
 
@@ -123,10 +121,11 @@ class Watch:
             self.bytes_at += pause
             self.progress_at += pause
             self._first_event += pause
+            self._fixed = min(self.total, self._first_event)
 
     def linger(self, now: float) -> None:
         """Note that the message is complete: only the end of the body is still to come."""
-        self._linger = now + LINGER
+        self._fixed = min(self.total, now + LINGER)
 
     def stall(self, now: float) -> StreamStalledError | None:
         """Say which watchdog has fired by *now*, if any."""
@@ -139,6 +138,6 @@ class Watch:
             limit = self._progress_limit
             self._factor *= 2  # It may simply be slow: the next attempt gets longer.
             return StreamStalledError("progress", limit)
-        if now >= self.bytes_at + its.bytes_timeout:
+        if now >= self.bytes_at + self._bytes_limit:
             return StreamStalledError("bytes", its.bytes_timeout)
         return None
