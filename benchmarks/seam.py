@@ -27,7 +27,7 @@ from resumable._core.seam import Join, Missed, SeamFinder, choose_anchor
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-SEEDS: Final = {"tuned": 1, "held out": 31_415_926}
+SEEDS: Final = {"tuned": 1, "held out": 27_182_818}
 DOCUMENTS_PER_KIND: Final = 6
 CUTS: Final = 200
 QUICK: Final = 20

@@ -328,7 +328,7 @@ class SeamFinder:
         join = self._landed or self._weak
         if join is not None and (self._landed is not None or len(self._head) == len(self._wanted)):
             return Missed(MissedReason.ANCHOR_ONLY, join)
-        if join is not None:
+        if join is not None and not says_finished(self._text):
             return join
         if not self._head:
             return self._miss(MissedReason.EMPTY)

@@ -318,6 +318,12 @@ def test_a_tiny_anchor_may_begin_a_preamble():
     assert own("C", "Cats are small. Cows are not.") == ("exact", "ats are small. Cows are not.")
 
 
+def test_a_tiny_anchor_may_begin_a_farewell():
+    """'Th' was delivered; 'The reply is complete' does not repeat it."""
+    assert reason("Th", "The reply above is complete.") is MissedReason.SAID_FINISHED
+    assert own("Th", "The end of the pier.") == ("exact", "e end of the pier.")
+
+
 def test_a_tiny_anchor_is_believed_after_a_while():
     """The wait for a preamble's end is bounded."""
     finder = SeamFinder("C", "C")
