@@ -59,11 +59,30 @@ PLACES = {
 }
 
 # The two colours: (file, sync name, async name). Each pair is identical once `await` is taken away.
-TWINS: tuple[tuple[str, str, str], ...] = ()
+TWINS: tuple[tuple[str, str, str], ...] = (
+    ("_drive.py", "Clock.sleep", "Clock.asleep"),
+    ("_drive.py", "SystemClock.sleep", "SystemClock.asleep"),
+    ("_drive.py", "Wire.open", "AsyncWire.open"),
+    ("_drive.py", "Wire.read", "AsyncWire.read"),
+    ("_drive.py", "Wire.close", "AsyncWire.close"),
+    ("_drive.py", "Driver.start", "AsyncDriver.start"),
+    ("_drive.py", "Driver.__next__", "AsyncDriver.__anext__"),
+    ("_drive.py", "Driver._perform", "AsyncDriver._perform"),
+    ("_drive.py", "Driver._stop", "AsyncDriver._stop"),
+    ("_drive.py", "Driver.close", "AsyncDriver.aclose"),
+    ("middleware/__init__.py", "Resumable.handle", "Resumable.handle_async"),
+    ("middleware/_splice.py", "Body.close", "AsyncBody.aclose"),
+    ("middleware/_wire.py", "SDKWire.open", "AsyncSDKWire.open"),
+    ("middleware/_wire.py", "SDKWire.read", "AsyncSDKWire.read"),
+    ("middleware/_wire.py", "SDKWire.close", "AsyncSDKWire.close"),
+)
 # Files whose every `async def` must stand in TWINS.
-COLOURED = ("_drive.py", "middleware.py")
+COLOURED = ("_drive.py", "middleware/__init__.py", "middleware/_splice.py", "middleware/_wire.py")
 # Async functions of those files that have no twin, with the reason.
-SINGLE: dict[str, str] = {}
+SINGLE: dict[str, str] = {
+    "middleware/_wire.py::_Patience.read": "a thread's read cannot be cancelled",
+    "middleware/_wire.py::_nothing": "its twin is iter(())",
+}
 # Async words and what they are in the sync half; whole words, also inside docstrings' absence.
 SYNC_WORDS = {
     "AsyncIterator": "Iterator",
@@ -74,9 +93,13 @@ SYNC_WORDS = {
     "__anext__": "__next__",
     "aclose": "close",
     "aclosing": "closing",
+    "_async_body": "_body",
+    "aiter": "iter",
     "aiter_raw": "iter_raw",
     "anext": "next",
+    "anyio": "time",
     "aread": "read",
+    "asleep": "sleep",
     "handle_async": "handle",
 }
 
