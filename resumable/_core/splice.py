@@ -23,6 +23,7 @@ from resumable._core.events import (
     Event,
     MessageDelta,
     MessageStart,
+    MessageStop,
     OpaqueDelta,
     TextDelta,
     edit,
@@ -166,6 +167,8 @@ class Splice:
         out: list[Pair] = []
         if isinstance(event, MessageDelta) and event.stop_reason is not None:
             out = self._end(event.stop_reason)
+        elif isinstance(event, MessageStop):  # Without a reason before it: some gateways drop that event.
+            out = self._end("")
         if isinstance(event, MessageStart) or self.ended is not None:
             return out
         return [*out, (event, frame.raw)]

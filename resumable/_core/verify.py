@@ -17,6 +17,7 @@ from resumable._core.events import (
     Event,
     MessageDelta,
     MessageStart,
+    MessageStop,
     OpaqueDelta,
     TextDelta,
     text_frame,
@@ -68,7 +69,8 @@ class Verifier:
             return []
         if isinstance(event, ContentBlockStart):
             return self._start(event, frame)
-        if isinstance(event, MessageDelta) and self.join is None and event.stop_reason is not None:
+        is_end = isinstance(event, MessageStop) or (isinstance(event, MessageDelta) and event.stop_reason is not None)
+        if is_end and self.join is None:
             raise SeamMissedError(_DIVERGED)
         if not isinstance(event, ContentBlockDelta | OpaqueDelta | ContentBlockStop):
             return [(event, frame.raw)]

@@ -224,7 +224,6 @@ def test_every_session_ends_within_its_budget(rig, attempts, size):
     event(f"{rig.session.state.value} after {len(report.attempts)} attempts")
     if rig.session.state is State.DONE:
         assert failed is None
-        assert message.stop_reason is not None
         assert rig.got.rstrip().endswith(OVER.rstrip())
         assert message.open_indices == []
     elif failed is not None:

@@ -9,7 +9,7 @@ from resumable._core.errors import SeamMissedError
 from resumable._core.seam import Join
 from resumable._core.splice import Joining
 from tests.core.seams import ANCHOR, CLOSED, DELIVERED, OPEN, answer, prefill, shown, spliced, user_turn
-from tests.core.streams import PING, block, delta, ending, start, stop, text, thought, tool_input
+from tests.core.streams import OVER, PING, block, delta, ending, start, stop, text, thought, tool_input
 
 AFTER_RESULT = start() + block(0, "web_search_tool_result", tool_use_id="s", content=[]) + stop(0)
 
@@ -144,6 +144,16 @@ def test_until_the_seam_is_found_no_reason_ends_the_message(reason, pieces, stop
     with pytest.raises(SeamMissedError) as missed:
         spliced(user_turn(), answer(*pieces, reason=stop_reason))
     assert missed.value.reason == reason
+
+
+def test_message_stop_alone_is_no_end_either():
+    """Where a gateway drops the reason, what is held is not dropped with it; behind the seam it ends the message."""
+    with pytest.raises(SeamMissedError, match="empty"):
+        spliced(user_turn(), start(), OVER)
+    _, events = spliced(user_turn(), start(), block(0), text(0, ANCHOR + " so"), stop(0), OVER)
+    assert shown(events) == [(0, " so"), ("stop", 0), "MessageStop"]
+    _, events = spliced(user_turn(), answer(ANCHOR, " so"), OVER)
+    assert shown(events) == [(0, " so"), ("stop", 0), "end_turn", "MessageStop"]
 
 
 def test_text_without_the_anchor_is_given_up_at_the_window():

@@ -14,6 +14,7 @@ from resumable._core.seam import Join
 from resumable._core.verify import Verifier
 from tests.core.seams import shown
 from tests.core.streams import (
+    OVER,
     PING,
     block,
     citation,
@@ -72,6 +73,7 @@ def test_first_difference_ends_it(pieces):
     [
         ending(),
         ending("refusal"),
+        OVER,
         block(0, "tool_use", id="t", name="f"),
         block(0) + citation(0, "c"),
         block(0) + delta(0, "delta_of_tomorrow"),
