@@ -88,6 +88,10 @@ class Joining(msgspec.Struct, frozen=True):
     accept: frozenset[str] = frozenset()
 
 
+#: Behind a prefill nothing has to be found; it has joined once it says something.
+_PREFILLED: Final = Join("exact", 0)
+
+
 class _Phase(Enum):
     SEEKING = "seeking"  # leading text is held until the seam is found
     JOINING = "joining"  # the seam is found; the next text goes on in the seam's block
@@ -122,7 +126,6 @@ class Splice:
         self.ended: Ended | None = None
         if joining.strategy is Strategy.PREFILL:
             self._phase = _Phase.JOINING
-            self.join = Join("exact", 0)
         elif joining.anchor:
             self._phase = _Phase.SEEKING
             self._finder = SeamFinder(joining.delivered, joining.anchor, window=joining.window)
@@ -233,6 +236,7 @@ class Splice:
             return []
         text, self._insert = self._insert + text, ""
         self._has_surfaced = True
+        self.join = self.join or _PREFILLED
         if self._its.is_citing:
             # Whether a citation belongs to the text is known only when its block has stopped.
             self._cited.append(ContentBlockDelta(-1, TextDelta(text)))
@@ -303,6 +307,7 @@ class Splice:
     def _close_seam(self) -> list[Pair]:
         out: list[Pair] = []
         self._phase = _Phase.FOLLOWING
+        self.join = self.join or _PREFILLED
         self._map = dict.fromkeys(self._map)  # Whatever upstream still says in the seam's block comes too late.
         if not any(isinstance(held.delta, TextDelta) for held in self._cited):
             self._cited.clear()  # A citation whose text was wholly cut away goes with it.

@@ -79,6 +79,18 @@ def test_three_attempts_make_one_message():
     assert report.saved_tokens == 8 + 9
 
 
+def test_prefill_that_brought_nothing_is_no_seam():
+    """A join is counted when something follows it, not when it is asked for."""
+    rig = Rig(model=OLD)
+    rig.begin(BEGUN)
+    rig.lose()
+    rig.begin(start(), block(0))
+    rig.lose()
+    assert (rig.session.report.seams, rig.session.report.saved_tokens) == ([], 0)
+    rig.begin(answer(reason="end_turn"))
+    assert [seam.attempt for seam in rig.session.report.seams] == [3]
+
+
 def test_usage_is_merged():
     """Output is the sum of all attempts, lost ones estimated; input counts stay those of the first."""
     rig = Rig(model=OLD)
