@@ -6,12 +6,14 @@ A frame is decoded once. It is encoded again only where its index, text or usage
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from resumable._core.errors import RemoteProtocolError
-from resumable._core.sse import Frame
+
+if TYPE_CHECKING:
+    from resumable._core.sse import Frame
 
 
 class TextDelta(msgspec.Struct, tag_field="type", tag="text_delta", gc=False):
@@ -65,7 +67,7 @@ class ContentBlockStart(msgspec.Struct, tag_field="type", tag="content_block_sta
         return str(self.content_block.get("type", ""))
 
 
-class ContentBlockDelta(msgspec.Struct, tag_field="type", tag="content_block_delta"):
+class ContentBlockDelta(msgspec.Struct, tag_field="type", tag="content_block_delta", gc=False):
     """A content block goes on."""
 
     index: int
@@ -154,6 +156,17 @@ _TYPES: Final = frozenset(
         "error",
     }
 )
+_NAMES: Final[dict[type, bytes]] = {
+    MessageStart: b"message_start",
+    ContentBlockStart: b"content_block_start",
+    ContentBlockDelta: b"content_block_delta",
+    OpaqueDelta: b"content_block_delta",
+    ContentBlockStop: b"content_block_stop",
+    MessageDelta: b"message_delta",
+    MessageStop: b"message_stop",
+    Ping: b"ping",
+    ErrorEvent: b"error",
+}
 _DELTA_TYPES: Final = frozenset(
     {"text_delta", "input_json_delta", "thinking_delta", "signature_delta", "citations_delta"}
 )
@@ -174,14 +187,35 @@ def decode(frame: Frame) -> Event:
         The event; a comment is an `UnknownEvent` without a type.
 
     Raises:
-        RemoteProtocolError: The data is no JSON object, or a known event has not its shape.
+        RemoteProtocolError: It is not UTF-8, the data is no JSON object, or a known event has not its shape.
     """
+    if not is_utf8(frame.raw):
+        problem = "an event is not UTF-8"
+        raise RemoteProtocolError(problem)
     if not frame.data:
         return UnknownEvent("")
     try:
         return _KNOWN.decode(frame.data)  # type: ignore[no-any-return]  # Reason: Decoder of a union infers Any
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return _decode_loosely(frame)
+
+
+def is_utf8(data: bytes) -> bool:
+    """Whether *data* is UTF-8: JSON parsers look only at what they decode, and clients at every line."""
+    if data.isascii():
+        return True
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def name_of(event: Event) -> bytes:
+    """Give the SSE name of an event: its type."""
+    if isinstance(event, UnknownEvent):
+        return event.type.encode("utf-8", "replace")
+    return _NAMES[type(event)]
 
 
 def _decode_loosely(frame: Frame) -> Event:
@@ -193,15 +227,15 @@ def _decode_loosely(frame: Frame) -> Event:
             return ErrorEvent()
         problem = "the data of an event is not a JSON object"
         raise RemoteProtocolError(problem) from None
-    if is_error:
+    if is_error or fields.get("type") == "error":
         error = fields.get("error")
         return ErrorEvent(error if isinstance(error, dict) else {})
     kind = fields.get("type")
-    if not isinstance(kind, str):
+    if not isinstance(kind, str) or not kind:
         kind = frame.name.decode("utf-8", "replace")
     if kind not in _TYPES:
         return UnknownEvent(kind)
-    if kind == "content_block_delta":
+    if fields.get("type") == "content_block_delta":
         return _opaque_delta(fields)
     problem = f"a {kind} event has not its shape"
     raise RemoteProtocolError(problem)
@@ -209,7 +243,8 @@ def _decode_loosely(frame: Frame) -> Event:
 
 def _opaque_delta(fields: dict[str, Any]) -> OpaqueDelta:
     index, delta = fields.get("index"), fields.get("delta")
-    if not isinstance(index, int) or not isinstance(delta, dict) or delta.get("type") in _DELTA_TYPES:
+    kind = delta.get("type") if isinstance(delta, dict) else None
+    if type(index) is not int or not isinstance(delta, dict) or not isinstance(kind, str) or kind in _DELTA_TYPES:
         problem = "a content_block_delta event has not its shape"
         raise RemoteProtocolError(problem)
     return OpaqueDelta(index, delta)
@@ -236,7 +271,7 @@ def encode(kind: str, fields: dict[str, Any]) -> bytes:
     return b"event: " + kind.encode() + b"\ndata: " + data + b"\n\n"
 
 
-def edit(frame: Frame, **changes: Any) -> bytes:
+def edit(frame: Frame, **changes: object) -> bytes:
     """
     Encode a frame again with some top-level fields changed and every other one kept.
 
@@ -246,8 +281,15 @@ def edit(frame: Frame, **changes: Any) -> bytes:
 
     Returns:
         The new frame's bytes.
+
+    Raises:
+        RemoteProtocolError: A field that was of no interest so far cannot be decoded.
     """
-    fields = _LOOSE.decode(frame.data)
+    try:
+        fields = _LOOSE.decode(frame.data)
+    except (msgspec.MsgspecError, RecursionError):
+        problem = "an event holds what cannot be encoded again"
+        raise RemoteProtocolError(problem) from None
     for name, value in changes.items():
         there = fields.get(name)
         fields[name] = {**there, **value} if isinstance(there, dict) and isinstance(value, dict) else value

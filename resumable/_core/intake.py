@@ -13,7 +13,6 @@ from msgspec import MsgspecError
 
 from resumable._core.errors import AttemptError, RemoteProtocolError, UpstreamEventError
 from resumable._core.events import (
-    ContentBlockDelta,
     ContentBlockStart,
     ContentBlockStop,
     ErrorEvent,
@@ -32,7 +31,7 @@ from resumable._core.events import (
     name_of,
 )
 from resumable._core.sse import Frame, FrameParser, parse_frame
-from resumable._core.transcript import SERVER_CALLS, THINKING, Grammar
+from resumable._core.transcript import SERVER_CALLS, THINKING, Grammar, is_result
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,14 +77,17 @@ class Intake:
         is_over: Whether `message_stop` was delivered.
         passed: Whether text was among what was fed last, and went on as it is.
         turned: Whether an event came, since the session last looked, that is more than text going on.
-        is_slow: Whether a block is open that may rightly be silent for long.
+        is_slow: Whether silence is normal: in thinking, from a server-side call to its result, before the first event.
         output_tokens: [tokens] As upstream measured them; `None` until it says.
+        received: [bytes] Of the response so far.
     """
 
     def __init__(
         self, gate: Gate, mapper: Mapper | None, merge: Callable[[dict[str, Any]], dict[str, Any]] | None
     ) -> None:
         """
+        Make the intake of one attempt.
+
         Args:
             gate: Where events wait; the session's.
             mapper: Maps the events on to the message that is under way; `None` for the first.
@@ -105,6 +107,7 @@ class Intake:
         self.is_slow = True
         self.output_tokens: int | None = None
         self.received = 0
+        self._running: set[str] = set()  # ids of server-side calls without a result
 
     @property
     def ended(self) -> Ended | None:
@@ -164,16 +167,18 @@ class Intake:
             self.passed = True
             out.append(data if all_of_it else _rejoined(records[-unchanged:]))
 
-    def _passes(self, record: bytes, end: int | None = None) -> bool:
-        """Say whether a record, up to *end*, is a text delta that goes on as it is, and take note of it if so."""
+    def _passes(self, data: bytes) -> bool:
+        """Say whether the data of a delta is text that goes on as it is, and take note of it if so."""
         try:
-            event = decode_delta(record[_DELTA_DATA:end])
+            event = decode_delta(data)
         except (MsgspecError, UnicodeDecodeError, RecursionError):
             return False
         mapper = self._mapper
         return (
             type(event.delta) is TextDelta
-            and is_utf8(record)
+            and is_utf8(data)
+            and b"\n" not in data  # Whitespace to JSON, but to a client the end of the data.
+            and b"\r" not in data
             and (mapper is None or mapper.is_transparent(event.index))
             and self._gate.pass_text(event.index, event.delta.text)
         )
@@ -206,9 +211,6 @@ class Intake:
                 out += self._gate.push(event, named.raw, now)
             self.turned |= isinstance(event, UnknownEvent) and bool(event.type)
             return
-        if isinstance(event, MessageStop) and not self.grammar.is_started:
-            problem = "message_stop before message_start"
-            raise RemoteProtocolError(problem)
         if self._is_ending(event):
             self._close_blocks(now, out)
         self.grammar.check(event)
@@ -232,8 +234,10 @@ class Intake:
 
     def _note(self, event: Event) -> None:
         self.turned = True
+        if isinstance(event, ContentBlockStart):
+            self._note_call(event)
         if isinstance(event, ContentBlockStart | ContentBlockStop):
-            self.is_slow = not self.grammar.open_types.isdisjoint(_SLOW_BLOCKS)
+            self.is_slow = bool(self._running) or not self.grammar.open_types.isdisjoint(_SLOW_BLOCKS)
         elif isinstance(event, MessageStart):
             self.is_slow = False
             self.message = event.message
@@ -243,6 +247,13 @@ class Intake:
             self.usage.update({name: value for name, value in event.usage.items() if value is not None})
             output = event.usage.get("output_tokens")
             self.output_tokens = output if isinstance(output, int) else self.output_tokens
+
+    def _note_call(self, event: ContentBlockStart) -> None:
+        """Note that a server-side tool runs, or has answered: between the two upstream has nothing to say."""
+        if event.block_type in SERVER_CALLS:
+            self._running.add(str(event.content_block.get("id", "")))
+        elif is_result(event.block_type):
+            self._running.discard(str(event.content_block.get("tool_use_id", "")))
 
     def _named(self, event: Event, frame: Frame) -> Frame:
         """Give a frame its type as its name, if a proxy took that or spoiled it: clients go by the name alone."""

@@ -19,6 +19,7 @@ from resumable._core.events import (
     InputJSONDelta,
     MessageDelta,
     MessageStart,
+    MessageStop,
     OpaqueDelta,
     SignatureDelta,
     TextDelta,
@@ -87,6 +88,8 @@ class Grammar:
             _require(self._open.pop(event.index, None) is not None, "a block stops that is not open")
         elif isinstance(event, OpaqueDelta):
             _require(event.index in self._open, "a delta for a block that is not open")
+        elif isinstance(event, MessageStop):
+            _require(self.is_started, "message_stop before message_start")
         elif isinstance(event, MessageDelta):
             _require(self.is_started, "message_delta before message_start")
             self._has_ended |= event.stop_reason is not None

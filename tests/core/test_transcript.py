@@ -108,6 +108,7 @@ BROKEN = {
     "a second message_start": (start(), start()),
     "a block before message_start": (block(0),),
     "message_delta before message_start": (ending("end_turn"),),
+    "message_stop before message_start": (event("message_stop"),),
     "block indices with a gap": (start(), block(1)),
     "a block without a type": (start(), event("content_block_start", index=0, content_block={})),
     "a block stops that is not open": (start(), block(0), stop(0), stop(0)),
