@@ -65,6 +65,7 @@ class Watch:
         self._progress_limit = timeouts.thinking_timeout
         self._factor = 1.0
         self._bytes_limit = timeouts.bytes_timeout
+        self._linger = math.inf
         self._fixed = self.total  # The earliest deadline that bytes do not move.
 
     @property
@@ -72,8 +73,9 @@ class Watch:
         """[s] When the first of the watchdogs fires, on the driver's clock; asked before every read."""
         silent = self.bytes_at + self._bytes_limit
         idle = self.progress_at + self._progress_limit
-        first = silent if silent < idle else idle
-        return first if first < self._fixed else self._fixed
+        # Not min(): a call costs more than both sums.
+        first = silent if silent < idle else idle  # noqa: FURB136  # Reason: as above
+        return first if first < self._fixed else self._fixed  # noqa: FURB136  # Reason: as above
 
     def open(self, now: float) -> None:
         """Start the watchdogs of an attempt that is being sent."""
@@ -81,6 +83,7 @@ class Watch:
         self._first_event = math.inf if first is None else now + first
         self.bytes_at = self.progress_at = now
         self._progress_limit = self._timeouts.thinking_timeout * self._factor
+        self._linger = math.inf
         self._fixed = min(self.total, self._first_event)
 
     def receive(self, now: float, *, progressed: bool, is_slow: bool) -> None:
@@ -97,7 +100,7 @@ class Watch:
             self.progress_at = now
             self._factor = 1.0
             self._first_event = math.inf
-            self._fixed = self.total
+            self._fixed = min(self.total, self._linger)
             its = self._timeouts
             self._progress_limit = its.thinking_timeout if is_slow else its.progress_timeout
 
@@ -121,11 +124,12 @@ class Watch:
             self.bytes_at += pause
             self.progress_at += pause
             self._first_event += pause
-            self._fixed = min(self.total, self._first_event)
+            self._fixed = min(self.total, self._first_event, self._linger)
 
     def linger(self, now: float) -> None:
         """Note that the message is complete: only the end of the body is still to come."""
-        self._fixed = min(self.total, now + LINGER)
+        self._linger = now + LINGER
+        self._fixed = min(self.total, self._linger)
 
     def stall(self, now: float) -> StreamStalledError | None:
         """Say which watchdog has fired by *now*, if any."""
