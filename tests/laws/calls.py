@@ -63,7 +63,7 @@ class Outcome:
 
     def take(self, item: Any) -> None:
         """Note one event or piece."""
-        self.items.append(item if isinstance(item, bytes) else item.to_dict())
+        self.items.append(item if isinstance(item, bytes) else item.to_dict(warnings=False))
         self.sent.append(self.upstream.log.messages[-1].bytes_sent)
 
     def found(self, stream: Any) -> None:

@@ -38,7 +38,7 @@ def flaw(events: list[dict[str, Any]], *, whole: bool) -> str | None:
         return "not exactly one message_start, at the head"
     if "message_stop" in kinds[:-1]:
         return "something after message_stop"
-    if whole and (kinds[-1] != "message_stop" or "message_delta" not in kinds):
+    if whole and kinds[-1] != "message_stop":
         return "no ending"
     return _flaw_of_blocks(known, whole=whole)
 

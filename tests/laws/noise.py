@@ -146,6 +146,11 @@ class Noise:
     changes: tuple[Any, ...] = ()
     instead: bytes | None = None
 
+    @property
+    def reaches_model(self) -> bool:
+        """What is spoiled is the model's answer."""
+        return True
+
     def spoil(self, body: bytes) -> bytes:
         """Spoil a body."""
         body = body if self.instead is None else self.instead

@@ -1,0 +1,98 @@
+"""Law L7: no bytes from upstream make the library raise anything outside its error tree and the SDK's."""
+
+from __future__ import annotations
+
+import anthropic
+import pytest
+from hypothesis import strategies as st
+
+import resumable
+from resumable.testing import CONTINUERS, SCRIPTS
+from tests.laws.calls import WAYS, call
+from tests.laws.grammar import content_of, events_of, flaw, text_of
+from tests.laws.machine import play
+from tests.laws.noise import Noise, body_of, noise
+from tests.laws.schedules import MODELS, Schedule, law
+
+EXPECTED = (resumable.RecoveryError, anthropic.APIError)
+
+_noisy = st.builds(
+    Schedule,
+    st.sampled_from(tuple(SCRIPTS)),
+    st.sampled_from(MODELS),
+    st.sampled_from(tuple(CONTINUERS)),
+    st.lists(noise.map(lambda one: (one,)), min_size=1, max_size=4).map(tuple),
+)
+
+
+@law(_noisy, st.sampled_from(WAYS), st.booleans(), sample=150, campaign=8000)
+def test_l7_totality(schedule: Schedule, way: str, is_async: bool) -> None:
+    """Whatever a body holds, a caller reads a message or gets an error of ours or the SDK's."""
+    outcome = call(schedule, way=way, is_async=is_async)
+    assert outcome.error is None or isinstance(outcome.error, EXPECTED), repr(outcome.error)
+    assert not any(isinstance(notice.failure, resumable.ConnectError) for notice in outcome.notices), "no noise was heard"
+
+
+@law(st.lists(noise, min_size=1, max_size=4), st.sampled_from(tuple(SCRIPTS)), sample=200, campaign=20_000)
+def test_l7_totality_of_the_core(spoils: list[Noise], reply: str) -> None:
+    """Whatever the bodies hold, the machine stops with a well-formed message or an error of recovery's."""
+    answers = [one.spoil(body_of(reply)) for one in spoils]
+    played = play(Schedule(reply, "claude-haiku-4-5").body, answers, [97, 1024])
+    assert played.error is None or isinstance(played.error, resumable.RecoveryError)
+    events = events_of(bytes(played.out))
+    if played.error is None and not (events and events[-1]["type"] == "error"):
+        assert flaw([event for event in events if event["event"] in _KNOWN], whole=True) is None
+
+
+_KNOWN = {
+    "message_start",
+    "content_block_start",
+    "content_block_delta",
+    "content_block_stop",
+    "message_delta",
+    "message_stop",
+}
+
+
+@law(st.lists(st.binary(max_size=400), min_size=1, max_size=3), sample=100, campaign=10_000)
+def test_l7_totality_of_plain_bytes(answers: list[bytes]) -> None:
+    """Bytes that are no stream at all end in an error of recovery's, and nothing of them is taken for a message."""
+    played = play(Schedule().body, answers, [7, 31])
+    assert isinstance(played.error, resumable.RecoveryError)
+    assert played.error.partial is None
+
+
+_DELTA = b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"#"}'
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        b": \x80",
+        b"event: \x80\ndata: {}",
+        b"id: \x80\n" + _DELTA + b"}",
+        _DELTA + b',"note":"\x80"}',
+        _DELTA + b',"note":1e999}',
+        b'event: ping\ndata: {"type":"ping","note":"\x80"}',
+        b"event: error",
+        b": note\nevent: error",
+        b'event: error\ndata: {"type":"ping"}',
+        b'event: message_stop\ndata: {"type":"ping"}',
+        b'event: ping\ndata: {"type":"new\\n\\nevent: error"}',
+        _DELTA.replace(b"event: content_block_delta", b"event: ping") + b"}",
+        _DELTA.replace(b"event: content_block_delta", b"event: error") + b"}",
+        _DELTA.replace(b'"text_delta"', b"[]") + b"}",
+        _DELTA.replace(b'"content_block_delta"', b'""') + b"}",
+    ],
+)
+@pytest.mark.parametrize("way", WAYS)
+def test_l7_one_bad_record(record: bytes, way: str) -> None:
+    """A record that a client would choke on, skip or take for an error never reaches the caller as it is."""
+    good = body_of("text").split(b"\n\n")
+    spoiled = Noise(instead=b"\n\n".join([*good[:6], record, *good[6:]]))
+    outcome = call(Schedule(faults=((spoiled,),)), way=way)
+    assert outcome.error is None, repr(outcome.error)
+    events = outcome.events if way != "bytes" else events_of(outcome.body)
+    assert flaw(events, whole=True) is None
+    whole = outcome.upstream.expected_text(outcome.schedule.body)
+    assert text_of(content_of(events)).replace("#", "") == whole
