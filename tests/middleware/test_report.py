@@ -124,7 +124,11 @@ def test_every_error_has_one(caller: Caller, body, faults):
     assert report.attempts[-1].failure is not None
 
 
-@pytest.mark.parametrize("stranger", [None, 7, object(), "stream", ValueError("no"), anthropic.Anthropic], ids=repr)
+@pytest.mark.parametrize(
+    "stranger",
+    [None, 7, object(), "stream", ValueError("no"), anthropic.Anthropic],
+    ids=str.split("none number object text error class"),
+)
 def test_what_did_not_come_from_us_has_none(stranger: Any):
     """The error says what was passed and what to pass."""
     with pytest.raises(ConfigurationError) as raised:
