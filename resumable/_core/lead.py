@@ -26,7 +26,8 @@ _ANNOUNCEMENT: Final = re.compile(r"(?:[:\u2026\uff1a]|\.\.\.)\s*\Z|\n[ \t]*\n\s
 _ELLIPSIS: Final = re.compile(r"\s*(?:\.\.\.|\u2026)\s*\Z")
 _FINISHED: Final = re.compile(
     r"\b(?:already|was|were|is|had|has|have|been)\b.{0,40}\b(?:completed?|finished|done|ended|everything|covered)\b"
-    r"|\b(?:nothing|no)\b.{0,20}\b(?:more|else|left|further)\b|\bend of (?:the|my)\b"
+    r"|\b(?:nothing|no)\b.{0,20}\b(?:more|else|left|further)\b"
+    r"|\bend of (?:the|my) (?:answer|message|reply|response|text)\b"
     r"|已经?(?:完成|结束|说完)|没有(?:更多|其他)",
     re.IGNORECASE | re.DOTALL,
 )

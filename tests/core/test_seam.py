@@ -89,7 +89,7 @@ def test_a_compliant_answer_joins_exactly(before, after):
 @given(st.integers(1, len(PROSE) - 2), st.sampled_from([PROSE, CODE, TABLE, ROW * 30]), st.integers(0, 3))
 def test_every_cut_of_a_document_joins(at, document, kind):
     """Exact at every character: anchor, anchor respaced, anchor requoted, anchor announced."""
-    at = min(at + 16, len(document) - 2)  # less is too little behind a preamble
+    at = min(at + 20, len(document) - 2)  # less is too little behind a preamble
     delivered = document[:at].rstrip()
     rest = document[len(delivered) :]
     anchor = choose_anchor(delivered)
