@@ -262,7 +262,7 @@ def test_events_after_the_stop_reason_pass_until_the_stop():
     reader = Reader()
     reader.read(start(), ending())
     assert reader.read(ending(None) + PING + ending("end_turn")) == ending(None) + PING + ending("end_turn")
-    assert reader.read(OVER + PING + b"<html>\n\n", PING) == OVER
+    assert reader.read(OVER + PING + b"<html>\n\n" + PING.rstrip(b"\n"), PING) == OVER
     assert reader.finish() == b""
     assert reader.failure is None
 

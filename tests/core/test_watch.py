@@ -162,5 +162,6 @@ def test_a_complete_message_has_little_time_to_end():
     assert watch.deadline == 100.0 + LINGER
     assert fired(watch, watch.deadline) is None
     watch.receive(101.0, progressed=True, is_slow=False)
-    watch.resume(100.0 + PAUSE * 3)
     assert watch.deadline == 100.0 + LINGER, "what still comes gives it no more time"
+    watch.resume(101.0 + PAUSE * 3)
+    assert watch.deadline == 100.0 + LINGER, "nor does a caller who was away"
