@@ -243,7 +243,7 @@ def _decode_loosely(frame: Frame) -> Event:
 
 def _opaque_delta(fields: dict[str, Any]) -> OpaqueDelta:
     index, delta = fields.get("index"), fields.get("delta")
-    kind = delta.get("type") if isinstance(delta, dict) else None
+    kind = delta.get("type", "") if isinstance(delta, dict) else None
     if type(index) is not int or not isinstance(delta, dict) or not isinstance(kind, str) or kind in _DELTA_TYPES:
         problem = "a content_block_delta event has not its shape"
         raise RemoteProtocolError(problem)
