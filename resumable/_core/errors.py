@@ -295,7 +295,7 @@ class RetriesExhaustedError(RecoveryError):
         retry_after: float | None = None,
     ) -> None:
         super().__init__(attempts, last, partial, session_id)
-        self.args = (attempts, last, partial, session_id, limit, retry_after)
+        self.args: tuple[Any, ...] = (attempts, last, partial, session_id, limit, retry_after)
         self.limit = limit
         self.retry_after = retry_after
 
@@ -338,7 +338,7 @@ class NotContinuableError(RecoveryError):
         block_type: str | None = None,
     ) -> None:
         super().__init__(attempts, last, partial, session_id)
-        self.args = (attempts, last, partial, session_id, reason, block_type)
+        self.args: tuple[Any, ...] = (attempts, last, partial, session_id, reason, block_type)
         self.reason = reason
         self.block_type = block_type
 

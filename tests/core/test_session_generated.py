@@ -101,7 +101,7 @@ RIGS = st.builds(
         [
             {},
             {"on_uncertain": "join"},
-            {"stop_sequences": ["over the hill", "lo Hel"]},
+            {"stop_sequences": ["over the hill", "lo over"]},
             {"max_tokens": 3, "thinking": {"type": "adaptive"}},
             {"output_config": {"format": {"type": "json_schema"}}},
             {"tools": [{"type": "web_search_20260209", "name": "web_search"}]},
