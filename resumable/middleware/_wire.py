@@ -102,6 +102,17 @@ class Plug:
         self._guard = WATCHDOG.watch(self._response) if self._is_watched else None
         return answer.http_response.headers.get("request-id")  # type: ignore[no-any-return]  # Reason: either colour's
 
+    def _lose(self, response: httpx.Response, error: Exception) -> bytes:
+        """Leave an error response without the body that broke: the status has arrived, and it decides."""
+        self.cause = error
+        headers = [
+            (name, value)
+            for name, value in response.headers.multi_items()
+            if not name.lower().startswith(("content-", "transfer-"))
+        ]
+        self.answer.http_response = httpx.Response(response.status_code, headers=headers, request=response.request)
+        return b""
+
     def _interruption(self, error: Exception) -> Exception:
         self.cause = error
         extensions = {} if self._response is None else self._response.request.extensions
@@ -139,8 +150,9 @@ class SDKWire(Plug):
         if not response.is_success:
             try:
                 body = response.read()
-            except Exception as error:  # Reason: see `read`
-                raise self._interruption(error) from error
+            except Exception as error:  # noqa: BLE001  # Reason: see `read`
+                response.close()
+                body = self._lose(response, error)
             raise _failures.of_status(response.status_code, response.headers, body)
         self._next = iter(_body(response)).__next__
         return self._adopt(self.answer)
@@ -194,8 +206,9 @@ class AsyncSDKWire(Plug):
         if not response.is_success:
             try:
                 body = await response.aread()
-            except Exception as error:  # Reason: see `read`
-                raise self._interruption(error) from error
+            except Exception as error:  # noqa: BLE001  # Reason: see `read`
+                await response.aclose()
+                body = self._lose(response, error)
             raise _failures.of_status(response.status_code, response.headers, body)
         self._next = aiter(_async_body(response)).__anext__
         return self._adopt(self.answer)

@@ -188,6 +188,17 @@ def test_any_split_of_the_body_gives_the_same(caller: Caller, body, size: int):
     assert caller.text(upstream, body) == upstream.expected_text(body)
 
 
+def test_an_extra_body_goes_into_every_attempt(caller: Caller, body):
+    """What the caller adds with `extra_body` is part of the request that is continued."""
+    upstream = ScriptedUpstream("text", BREAKS)
+    caller.events(upstream, body | {"extra_body": {"metadata": {"user_id": "u"}, "max_tokens": 9_999}})
+    sent: list[Any] = [recorded.body for recorded in upstream.log]
+    assert [asked["metadata"] for asked in sent] == [{"user_id": "u"}] * 3
+    assert sent[0]["max_tokens"] == 9_999
+    assert all(asked["max_tokens"] < 20_000 for asked in sent)
+    assert not [asked for asked in sent if "extra_body" in asked]
+
+
 def test_tools_arrive_whole(caller: Caller, body):
     """A tool call cut in half is asked for again, and parses."""
     body["tools"] = TOOLS
