@@ -99,7 +99,9 @@ class Outcome:
         return self.upstream.expected_message(self.schedule.body, self.variant)
 
 
-def call(schedule: Schedule, *, way: str = "events", is_async: bool = False, wraps: bool = True, **options: Any) -> Outcome:
+def call(
+    schedule: Schedule, *, way: str = "events", is_async: bool = False, wraps: bool = True, **options: Any
+) -> Outcome:
     """
     Make the call of a schedule and read it to its end.
 

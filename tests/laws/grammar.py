@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-_TEXTS = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
+_TEXTS = {"text_delta": "text", "thinking_delta": "thinking"}
 
 
 def events_of(body: bytes) -> list[dict[str, Any]]:
@@ -75,21 +75,24 @@ def content_of(events: list[dict[str, Any]], *, strict: bool = True) -> list[dic
     for event in events:
         if event["type"] == "content_block_start":
             blocks.append(dict(event["content_block"]))
+        elif event["type"] == "content_block_delta" and event["delta"]["type"] == "input_json_delta":
+            inputs[event["index"]] = inputs.get(event["index"], "") + event["delta"]["partial_json"]
         elif event["type"] == "content_block_delta":
-            block, delta = blocks[event["index"]], event["delta"]
-            if delta["type"] == "input_json_delta":
-                inputs[event["index"]] = inputs.get(event["index"], "") + delta["partial_json"]
-            elif delta["type"] == "citations_delta":
-                block["citations"] = [*(block.get("citations") or []), delta["citation"]]
-            elif delta["type"] == "signature_delta":
-                block["signature"] = delta["signature"]
-            else:
-                field = _TEXTS[delta["type"]]
-                block[field] = block.get(field, "") + delta[field]
+            _add(event["delta"], blocks[event["index"]])
     for index, text in inputs.items():
         if text and strict:
             blocks[index]["input"] = json.loads(text)
     return blocks
+
+
+def _add(delta: dict[str, Any], block: dict[str, Any]) -> None:
+    if delta["type"] == "citations_delta":
+        block["citations"] = [*(block.get("citations") or []), delta["citation"]]
+    elif delta["type"] == "signature_delta":
+        block["signature"] = delta["signature"]
+    else:
+        field = _TEXTS[delta["type"]]
+        block[field] = block.get(field, "") + delta[field]
 
 
 def text_of(content: list[dict[str, Any]]) -> str:
@@ -99,5 +102,5 @@ def text_of(content: list[dict[str, Any]]) -> str:
 
 def ending_of(events: list[dict[str, Any]]) -> tuple[str | None, dict[str, Any]]:
     """Give the `stop_reason` and the usage of the last `message_delta`; of none, `None` and no usage."""
-    last = next((event for event in reversed(events) if event["type"] == "message_delta"), {})
+    last: dict[str, Any] = next((event for event in reversed(events) if event["type"] == "message_delta"), {})
     return last.get("delta", {}).get("stop_reason"), last.get("usage", {})

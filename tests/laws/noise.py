@@ -1,4 +1,4 @@
-"""Bytes that no upstream should send: whole bodies of noise, and valid streams spoiled byte by byte or field by field."""
+"""Bytes that no upstream should send: bodies of noise, and valid streams spoiled byte by byte or field by field."""
 
 from __future__ import annotations
 
@@ -16,13 +16,17 @@ from tests.laws.schedules import Schedule
 
 _CONTENT = st.one_of(
     st.binary(max_size=6),
-    st.sampled_from([b"\r", b"\n", b"\r\n", b"\n\n", b"\xff", b"\x00", b":", b"data: ", b"event: ", b"\xe2\x80", b'"', b"{"]),
+    st.sampled_from(
+        [b"\r", b"\n", b"\r\n", b"\n\n", b"\xff", b"\x00", b":", b"data: ", b"event: ", b"\xe2\x80", b'"', b"{"]
+    ),
 )
 _VALUES = st.one_of(
     st.none(),
     st.booleans(),
     st.integers(-2, 3),
-    st.sampled_from([10**30, -(10**30), 1.5, "", "text", "tool_use", "\ud800", [], {}, [[]], {"type": "text"}, "é\u2028"]),
+    st.sampled_from(
+        [10**30, -(10**30), 1.5, "", "text", "tool_use", "\ud800", [], {}, [[]], {"type": "text"}, "é\u2028"]
+    ),
 )
 _NAMES = (b"ping", b"error", b"message_start", b"message_stop", b"content_block_delta", b"message_delta", b"new", b"")
 
@@ -170,7 +174,9 @@ class Noise:
 _share = st.floats(0, 1, exclude_max=True, allow_subnormal=False)
 _edits = st.builds(Edit, _share, st.integers(0, 12), _CONTENT)
 _moves = st.builds(Move, _share, st.one_of(st.none(), _share))
-_twists = st.builds(Twist, _share, st.integers(0, 30), st.one_of(_VALUES, _VALUES, st.sampled_from(_NAMES)), st.booleans())
+_twists = st.builds(
+    Twist, _share, st.integers(0, 30), st.one_of(_VALUES, _VALUES, st.sampled_from(_NAMES)), st.booleans()
+)
 _spoiled = st.lists(st.one_of(_edits, _moves, _twists, _twists), min_size=1, max_size=4).map(tuple)
 noise = st.one_of(
     st.builds(Noise, _spoiled),

@@ -35,7 +35,16 @@ MODELS = ("claude-haiku-4-5", "claude-sonnet-5", "claude-opus-5-5")
 #: They begin with what they were asked to repeat, to the letter.
 COMPLIANT = ("anchor", "thinks")
 
-PHASES = ("headers", "message_start", "thinking", "text", "tool_json", "between_blocks", "message_delta", "message_stop")
+PHASES = (
+    "headers",
+    "message_start",
+    "thinking",
+    "text",
+    "tool_json",
+    "between_blocks",
+    "message_delta",
+    "message_stop",
+)
 #: Answers that heal by themselves, so that a few of them are within the default budget.
 HEALING_STATUSES = (408, 409, 429, 500, 502, 503, 504, 520, 529)
 TERMINAL_STATUSES = (400, 401, 402, 403, 404, 413, 422)
@@ -118,7 +127,7 @@ def _at(kind: Any, **others: st.SearchStrategy[Any]) -> st.SearchStrategy[Fault]
     return st.builds(lambda place, rest: kind(**place, **rest), places, st.fixed_dictionaries(others))
 
 
-_retry_after = st.one_of(
+_retry_after: st.SearchStrategy[dict[str, str]] = st.one_of(
     st.just({}),
     st.integers(0, 40).map(lambda seconds: {"retry-after": str(seconds)}),
     st.integers(1, 5_000).map(lambda ms: {"retry-after-ms": str(ms)}),

@@ -28,7 +28,9 @@ def _facts(outcome: Outcome) -> tuple[Any, ...]:
 
 def _core_facts(played: Played) -> tuple[Any, ...]:
     report = played.session.report
-    attempts = [(one.strategy, str(one.failure), one.delay, one.output_tokens, one.discarded) for one in report.attempts]
+    attempts = [
+        (one.strategy, str(one.failure), one.delay, one.output_tokens, one.discarded) for one in report.attempts
+    ]
     records = re.sub(rb"\n{3,}", b"\n\n", bytes(played.out))  # one blank line ends a record as well as two
     return records, str(played.error), attempts, report.seams, report.synthesised, played.waits
 

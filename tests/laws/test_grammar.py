@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import anthropic
 from hypothesis import strategies as st
 
@@ -14,7 +16,7 @@ from tests.laws.schedules import Schedule, anything, law
 EXPECTED = (resumable.ResumableError, anthropic.APIError)
 
 
-def events_seen(outcome: Outcome, way: str) -> list[dict]:
+def events_seen(outcome: Outcome, way: str) -> list[dict[str, Any]]:
     """Give the events of either way to read."""
     if way != "bytes":
         return outcome.events
@@ -24,8 +26,8 @@ def events_seen(outcome: Outcome, way: str) -> list[dict]:
 
 
 @law(anything(), st.sampled_from(WAYS), st.booleans(), sample=120, campaign=5000)
-def test_l1_grammar(schedule: Schedule, way: str, is_async: bool) -> None:
-    """However a caller reads, and whatever befell the attempts, there is one message or a prefix of one and an error."""
+def test_l1_grammar(schedule: Schedule, way: str, is_async) -> None:
+    """However a caller reads, whatever befell the attempts, there is one message, or a prefix of one and an error."""
     outcome = call(schedule, way=way, is_async=is_async)
     events = events_seen(outcome, way)
     has_failed = outcome.error is not None or (way == "bytes" and b"event: error" in outcome.body)

@@ -29,7 +29,9 @@ def check_books(outcome: Outcome) -> None:
             assert attempt.message_id == request.message_id
         told = attempt.usage.get("output_tokens") is not None and attempt.failure is None
         assert attempt.is_estimated == (attempt.message_id is not None and not told) or attempt.failure is not None
-    assert [one.attempt for one in outcome.notices] == [one.number for one in report.attempts if one.failure is not None]
+    assert [one.attempt for one in outcome.notices] == [
+        one.number for one in report.attempts if one.failure is not None
+    ]
 
 
 def check_seams(outcome: Outcome) -> None:
@@ -61,7 +63,7 @@ def check_headers(outcome: Outcome) -> None:
 
 
 @law(anything(), st.booleans(), st.sampled_from(["raise", "join"]), sample=120, campaign=6000)
-def test_l11_honesty(schedule: Schedule, is_async: bool, on_uncertain: str) -> None:
+def test_l11_honesty(schedule: Schedule, is_async, on_uncertain) -> None:
     """Report, notices, headers and usage agree with the log of the upstream, the clock and the text."""
     outcome = call(schedule, is_async=is_async, policy=RetryPolicy(on_uncertain=on_uncertain))
     error = outcome.error

@@ -33,7 +33,7 @@ def citations(content: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 @law(healed(), st.booleans(), sample=120, campaign=6000)
-def test_l2_no_loss_no_repeat(schedule: Schedule, is_async: bool) -> None:
+def test_l2_no_loss_no_repeat(schedule: Schedule, is_async) -> None:
     """The text is that of the fault-free answer byte for byte, and so are calls, results and the ending."""
     outcome = call(schedule, is_async=is_async)
     content, expected = delivered_whole(outcome), outcome.expected
@@ -62,7 +62,7 @@ def test_l2_citations(schedule: Schedule) -> None:
 
 @law(healed(replies=tuple(name for name in SCRIPTS if "thinking" in name)), sample=30, campaign=2000)
 def test_l2_thinking(schedule: Schedule) -> None:
-    """Signed thinking is whole, whatever was cut; what was cut is there unsigned, as a beginning of what was thought."""
+    """Signed thinking is whole, whatever was cut; what was cut is unsigned and a beginning of what was thought."""
     outcome = call(schedule)
     content = delivered_whole(outcome)
     variants = range(outcome.variant + 1)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
+from typing import Any
 
 import anthropic
 from hypothesis import strategies as st
@@ -36,7 +38,7 @@ def check_waits(outcome: Outcome) -> None:
     attempts = outcome.attempts
     assert sum(outcome.clock.waits) <= POLICY.max_wait
     assert len(outcome.upstream.log.messages) <= POLICY.max_attempts
-    for attempt, following in zip(attempts, attempts[1:], strict=False):
+    for attempt, following in pairwise(attempts):
         assert attempt.failure is not None
         assert math.isclose(following.opened_at - attempt.ended_at, attempt.delay, abs_tol=1e-6)
         least, most = _WAITS[_kind(attempt.failure)]
@@ -50,8 +52,8 @@ def check_waits(outcome: Outcome) -> None:
 
 
 @law(healed(), st.booleans(), sample=60, campaign=4000)
-def test_l4_finite_faults_end_in_completion(schedule: Schedule, is_async: bool) -> None:
-    """Up to four faults that heal never reach the caller, and each costs one attempt at most and no more wait than its own."""
+def test_l4_finite_faults_end_in_completion(schedule: Schedule, is_async) -> None:
+    """Up to four faults that heal never reach the caller, and cost no more attempts and waits than the table says."""
     outcome = call(schedule, is_async=is_async)
     assert outcome.error is None, repr(outcome.error)
     assert outcome.events[-1]["type"] == "message_stop"
@@ -59,7 +61,7 @@ def test_l4_finite_faults_end_in_completion(schedule: Schedule, is_async: bool) 
 
 
 @law(anything(), st.booleans(), sample=80, campaign=5000)
-def test_l4_every_call_ends_in_completion_or_a_typed_error(schedule: Schedule, is_async: bool) -> None:
+def test_l4_every_call_ends_in_completion_or_a_typed_error(schedule: Schedule, is_async) -> None:
     """A call that fails says so with an error that carries the partial message, the session ID and the attempts."""
     outcome = call(schedule, is_async=is_async)
     check_waits(outcome)
@@ -87,7 +89,7 @@ _forever = st.one_of(
 
 
 @law(st.lists(_forever, min_size=1, max_size=3), st.booleans(), sample=30, campaign=1000)
-def test_l4_faults_without_end_exhaust_the_budget(faults: list, is_async: bool) -> None:
+def test_l4_faults_without_end_exhaust_the_budget(faults: list[Any], is_async) -> None:
     """Where nothing ever heals, the budget ends the call, not the number of faults."""
     schedule = Schedule(faults=tuple((faults[number % len(faults)],) for number in range(50)))
     outcome = call(schedule, is_async=is_async)
@@ -98,8 +100,14 @@ def test_l4_faults_without_end_exhaust_the_budget(faults: list, is_async: bool) 
         assert isinstance(outcome.error, resumable.RetriesExhaustedError)
 
 
-@law(st.integers(0, 120), st.sampled_from(["text", "thinking", "tools", "server_tools"]), st.booleans(), sample=30, campaign=600)
-def test_l4_pings_are_no_progress(after: int, reply: str, is_async: bool) -> None:
+@law(
+    st.integers(0, 120),
+    st.sampled_from(["text", "thinking", "tools", "server_tools"]),
+    st.booleans(),
+    sample=30,
+    campaign=600,
+)
+def test_l4_pings_are_no_progress(after: int, reply: str, is_async) -> None:
     """An upstream that only pings is left when its progress watchdog says so, wherever it began to."""
     schedule = Schedule(reply, faults=((Stall(after=after, pings=True, seconds=1e6),),))
     outcome = call(schedule, is_async=is_async)

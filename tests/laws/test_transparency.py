@@ -71,7 +71,7 @@ def _amount(events: list[_Event], *, solid: bool) -> list[tuple[int, str, int]]:
 @pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("reply", sorted(SCRIPTS))
-def test_l10_same_content_and_ending(reply: str, model: str, is_async: bool) -> None:
+def test_l10_same_content_and_ending(reply: str, model: str, is_async) -> None:
     """Content, ending, usage, ids and the order of blocks are those of the bare SDK."""
     schedule = Schedule(reply, model)
     bare, ours = (call(schedule, wraps=wraps, is_async=is_async) for wraps in (False, True))
@@ -86,7 +86,7 @@ def test_l10_same_content_and_ending(reply: str, model: str, is_async: bool) -> 
 
 @pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 @pytest.mark.parametrize("reply", sorted(set(SCRIPTS) - {"json", "citations"}))
-def test_l10_nothing_is_late(reply: str, is_async: bool) -> None:
+def test_l10_nothing_is_late(reply: str, is_async) -> None:
     """Each event arrives with the record it came in, unless it is an edge or part of a call that is not complete."""
     schedule = Schedule(reply, "claude-haiku-4-5")
     bare, ours = (call(schedule, wraps=wraps, is_async=is_async) for wraps in (False, True))
@@ -94,15 +94,16 @@ def test_l10_nothing_is_late(reply: str, is_async: bool) -> None:
         if at < len(bare.sent) and bare.sent[at] == sent:
             continue
         owed = _amount(bare.events[: due(bare.events[:at])], solid=True)
-        given = _amount([event for event, when in zip(ours.events, ours.sent, strict=True) if when <= sent], solid=False)
+        there = [event for event, when in zip(ours.events, ours.sent, strict=True) if when <= sent]
+        given = _amount(there, solid=False)
         assert len(given) >= len(owed), f"a block is late after {at} events"
-        for (_, wanted, is_stopped), (_, there, was_stopped) in zip(owed, given, strict=False):
-            assert there.startswith(wanted), f"text is late after {at} events"
+        for (_, wanted, is_stopped), (_, text, was_stopped) in zip(owed, given, strict=False):
+            assert text.startswith(wanted), f"text is late after {at} events"
             assert was_stopped >= is_stopped, f"a stop is late after {at} events"
 
 
 @law(st.sampled_from(["text", "unicode", "markdown"]), st.booleans(), sample=15, campaign=300)
-def test_l10_text_that_ends_in_no_whitespace_is_passed_on_in_its_own_bytes(reply: str, is_async: bool) -> None:
+def test_l10_text_that_ends_in_no_whitespace_is_passed_on_in_its_own_bytes(reply: str, is_async) -> None:
     """A delta that need not change is not changed: the same bytes, in the read it came in."""
     bare, ours = (call(Schedule(reply), way="bytes", wraps=wraps, is_async=is_async) for wraps in (False, True))
     given = list(zip(ours.items, ours.sent, strict=True))
