@@ -18,7 +18,7 @@ from resumable._core.errors import (
     UpstreamStatusError,
 )
 from resumable._core.hold import DEFAULT_HOLD, HOLDABLE
-from resumable._core.states import Open, Read, Sleep, State, Stop
+from resumable._core.states import Input, Open, Read, Sleep, State, Stop
 from tests.core.rig import NEW, OLD, Rig
 from tests.core.streams import (
     OVER,
@@ -163,14 +163,16 @@ class Driver:
 
     def __init__(self, rig, attempts, size):
         self.rig = rig
-        self.size = size
+        self._size = size
         self._left = iter(attempts)
+        reads = sum(len(split(one, size)) for written, _ in attempts for one in written)
+        self._patience = reads + 10 * len(Input)  # Ten attempts, none of which takes each of its turns twice.
         self._pieces: list[bytes] = []
         self._last: object = None
 
     def drive(self):
         """Go on until the session stops; return the error it stops with."""
-        for _ in range(2000):
+        for _ in range(self._patience):
             match action := self.rig.ask():
                 case Stop():
                     return action.error
@@ -184,7 +186,7 @@ class Driver:
 
     def _open(self):
         written, self._last = next(self._left, ([], None))
-        self._pieces = [part for one in written for part in split(one, self.size)]
+        self._pieces = [part for one in written for part in split(one, self._size)]
         if isinstance(self._last, UpstreamStatusError | ConnectError):
             self.rig.lose(failure=self._last)
         else:
