@@ -7,6 +7,8 @@ A command imports what it runs only when it is run, so that help and errors come
 from __future__ import annotations
 
 import io
+import logging
+import os
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,6 +23,8 @@ __all__ = ("main",)
 
 # 128 + SIGINT, what a shell reports of a program that Ctrl-C ended.
 _INTERRUPTED = 130
+# What a command has to say it says itself: without this, warnings of the library would reach stderr beside it.
+_SILENCE = logging.NullHandler()
 
 _app = typer.Typer(
     name="resumable",
@@ -48,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+    logging.getLogger("resumable").addHandler(_SILENCE)
     try:
         _app(None if arguments is None else list(arguments), prog_name="resumable")
     except SystemExit as done:
@@ -89,6 +94,11 @@ def _demo(
         from resumable.cli._demo import run  # noqa: PLC0415  # Reason: help must not wait for the SDK
 
         code = run(seed=seed, as_json=as_json)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read it has left; what is still buffered must not fail once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
     except KeyboardInterrupt:
         print("resumable: interrupted", file=sys.stderr)
         code = _INTERRUPTED

@@ -57,6 +57,9 @@ def watch(storm: Storm, view: View, pace: float = 0.0) -> int:
 
         # The imports left the collector much to look at; its pause is not a recovery's.
         gc.freeze()
-        outcome = pass_through(storm, view, pace)
+        try:
+            outcome = pass_through(storm, view, pace)
+        finally:
+            gc.unfreeze()
     view.show(outcome)
     return 0 if outcome.is_identical else 1

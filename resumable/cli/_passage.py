@@ -204,8 +204,8 @@ def _pass_bare(storm: Storm) -> Heard:
 
 
 def _client(upstream: ScriptedUpstream) -> anthropic.Anthropic:
-    # What the environment says of proxies is not about our own machine.
-    http_client = anthropic.DefaultHttpxClient(trust_env=False)
+    # What the environment says of proxies is not about our own machine; the SDK reads it even without trust_env.
+    http_client = anthropic.DefaultHttpxClient(trust_env=False, mounts={"all://127.0.0.1": None})
     return anthropic.Anthropic(base_url=upstream.url, api_key="demo", http_client=http_client)
 
 

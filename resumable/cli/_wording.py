@@ -17,7 +17,7 @@ _SECOND: Final = 1.0
 def intro(storm: Storm) -> tuple[str, str]:
     """Say what is about to happen, and what of it is not as in real life."""
     return (
-        f"A long answer through {len(storm.strikes)} faults, all on 127.0.0.1: nothing leaves this machine.",
+        f"A scripted answer, {len(storm.strikes)} faults, all on 127.0.0.1: nothing leaves this machine.",
         f"Default waits divided by {SCALE}; a stall is noticed after {STALL:g} s. Storm {storm.seed} (--seed).",
     )
 

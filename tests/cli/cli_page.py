@@ -1,0 +1,99 @@
+"""
+Writes docs/reference/cli.md from the command line's own help.
+
+After a change of the command line: `python -m tests.cli.cli_page`.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+PAGE = Path(__file__).parents[2] / "docs/reference/cli.md"
+
+HEAD = """\
+# The command line
+
+`pip install 'resumable-anthropic[cli]'` brings the command `resumable`; `python -m resumable` is the same.
+
+The help texts on this page are the program's own, and a test compares the two.
+"""
+
+CODES = """\
+## Exit codes
+
+| code | means |
+|---|---|
+| 0 | the command did what it was asked to; of `demo`: the caller got every byte of the fault-free answer |
+| 1 | it did not; of `demo`: the text differs, or the stream broke |
+| 2 | the command line is wrong |
+| 130 | interrupted by Ctrl-C |
+"""
+
+FIELDS = """\
+## `resumable demo --json`
+
+One object, in ASCII. Durations are whole milliseconds.
+Fields may be added; none is renamed or removed within a major version.
+
+| field | means |
+|---|---|
+| `version` | of `resumable` |
+| `seed` | of the storm |
+| `is_identical` | whether the caller got the fault-free answer: its bytes, its ending, no error |
+| `expected_bytes` | size of the fault-free text in UTF-8 |
+| `received_bytes` | size of what the caller got |
+| `stop_reason` | of the message the caller got; `null` when it never came |
+| `error` | `type` and `message` of what the caller had to catch, or `null` |
+| `attempts` | requests that the library made |
+| `requests` | requests that the upstream counted |
+| `elapsed_ms` | from the call to its end |
+| `waited_ms` | of that, waits between attempts |
+| `failed_attempts` | one object for each, in order; see below |
+| `seams` | one object for each join, in order; see below |
+| `bare_sdk` | `received_bytes`, `stop_reason` and `error` of the same call through the SDK alone |
+
+| field of a failed attempt | means |
+|---|---|
+| `attempt` | its number, from 1 |
+| `fault` | what the upstream was told to do to it; `null` when it failed by itself |
+| `failure` | what the library saw |
+| `verdict` | what it decided: `retry`, `continue`, `finish`, `give_up` |
+| `at` | characters that the caller had by then |
+| `delay_ms` | waited before the next attempt |
+| `recovered_after_ms` | from the failure's being noticed to the caller's next text; `null` when none came |
+
+| field of a seam | means |
+|---|---|
+| `attempt` | number of the attempt that went on, from 2 |
+| `at` | characters of the text before it |
+| `quality` | `exact`, `aligned` or `unverified` |
+| `strategy` | how the model was asked to go on |
+"""
+
+COMMANDS = ((), ("demo",))
+
+
+def page() -> str:
+    """Write the page."""
+    return "\n".join([HEAD, *map(helped, COMMANDS), CODES, FIELDS])
+
+
+def helped(command: tuple[str, ...]) -> str:
+    """Quote the help of one command."""
+    name = " ".join(("resumable", *command))
+    done = subprocess.run(
+        [sys.executable, "-m", "resumable", *command, "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"COLUMNS": "100"},
+    )
+    return f"## `{name}`\n\n```text\n{done.stdout.strip()}\n```\n"
+
+
+if __name__ == "__main__":
+    PAGE.parent.mkdir(parents=True, exist_ok=True)
+    PAGE.write_text(page(), encoding="utf-8")
