@@ -6,13 +6,14 @@ Which strategies there are, which model and request allows which, and what each 
 
 from __future__ import annotations
 
+import math
 import re
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from resumable._core.budget import estimate_tokens, remaining_tokens, surfaced_tokens
+from resumable._core.budget import ESTIMATE_ERROR, estimate_tokens, remaining_tokens, surfaced_tokens
 from resumable._core.errors import Obstacle
 from resumable._core.hold import is_structured, split_blank_end
 from resumable._core.transcript import SERVER_CALLS, THINKING, is_result
@@ -277,7 +278,10 @@ def plan(
         if remaining is not None:
             _allow(changed, remaining, estimate_tokens(anchor), int(limit or 0))
     _carry_container(changed, transcript)
-    surplus = remaining if strategy is Strategy.USER_TURN and is_thinking(body) else None
+    surplus = None
+    if remaining is not None and strategy is Strategy.USER_TURN and is_thinking(body):
+        # The body allows more than remains; what is cut on an estimate is cut only beyond its error.
+        surplus = math.ceil(remaining * (1 + ESTIMATE_ERROR))
     return Plan(strategy, changed, anchor if strategy is Strategy.USER_TURN else "", surplus)
 
 
@@ -347,7 +351,8 @@ def without_unsigned_thinking(body: dict[str, Any]) -> dict[str, Any]:
     messages = body.get("messages")
     if not isinstance(messages, list) or not _any_dict(messages, _is_unsigned):
         return body
-    return {**body, "messages": [_signed(message) for message in messages]}
+    signed = (_signed(message) for message in messages)
+    return {**body, "messages": [message for message in signed if message is not None]}
 
 
 def _is_unsigned(block: dict[str, Any]) -> bool:
@@ -355,10 +360,11 @@ def _is_unsigned(block: dict[str, Any]) -> bool:
 
 
 def _signed(message: object) -> object:
+    """Give a message without unsigned thinking; `None` where nothing is left of it."""
     if not isinstance(message, dict) or message.get("role") != "assistant":
         return message
     content = message.get("content")
     if not isinstance(content, list):
         return message
     kept = [block for block in content if not (isinstance(block, dict) and _is_unsigned(block))]
-    return {**message, "content": kept} if kept else message
+    return {**message, "content": kept} if kept or not content else None

@@ -139,11 +139,10 @@ class Session:
             return _READ
         if self.state is State.WAITING and now < self._resume_at:
             return Sleep(self._resume_at - now)
-        if self.state is State.READY or self.state is State.WAITING:
-            self._open(now)
-            return Open(len(self.report.attempts), self._plan)
         if self.state is State.OPENING:
             raise LocalProtocolError(_ASKED, self.state.value)
+        if self.state is State.READY or self.state is State.WAITING:
+            return self._open(now)
         return Stop(self._error)
 
     def receive_response(self, now: float, request_id: str | None = None) -> None:
@@ -255,12 +254,16 @@ class Session:
     def _attempt(self) -> Attempt:
         return self.report.attempts[-1]
 
-    def _open(self, now: float) -> None:
+    def _open(self, now: float) -> Open | Stop:
         self._move(Input.OPEN)
+        if self.state is State.CLOSED:  # Meanwhile, from another thread.
+            return Stop(None)
         self._watch.open(now)
         self._intake = self._mapper = None
         self._surfaced = surfaced_tokens(self.transcript.blocks)
-        self.report.attempts.append(Attempt(len(self.report.attempts) + 1, self._plan.strategy, now))
+        number = len(self.report.attempts) + 1
+        self.report.attempts.append(Attempt(number, self._plan.strategy, now))
+        return Open(number, self._plan)
 
     def _look_at_seam(self, mapper: Mapper, now: float, out: list[bytes]) -> None:
         """Note the seam when it is found, and end the message where a limit of the caller's does."""

@@ -58,7 +58,8 @@ TRANSITIONS: Final[dict[State, dict[Input, State]]] = {
     State.ENDING: {Input.DRAIN: State.DONE, Input.CLOSE: State.CLOSED},
     State.DONE: {Input.CLOSE: State.DONE},
     State.FAILED: {Input.CLOSE: State.FAILED},
-    State.CLOSED: {Input.CLOSE: State.CLOSED},
+    # The caller may leave from another thread: whatever was under way then is only late.
+    State.CLOSED: dict.fromkeys(Input, State.CLOSED),
 }
 
 

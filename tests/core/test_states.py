@@ -84,3 +84,26 @@ def test_diagram_draws_every_change_once():
         if to is not state
     ]
     assert drawn == wanted
+
+
+@pytest.mark.parametrize("cause", Input)
+def test_what_comes_after_the_caller_left_is_only_late(cause):
+    """Another thread may close in the middle of anything; the one that reads must not be hurt by it."""
+    session = Rig().session
+    session.close(0.0)
+    session._move(cause)
+    assert session.state is State.CLOSED
+    assert isinstance(session.next_action(0.0), Stop)
+
+
+def test_nothing_is_sent_when_the_caller_leaves_while_it_is_asked_for():
+    """A close between the look at the state and the next attempt wins."""
+    session = Rig().session
+    opening = session._open
+
+    def closes_first(now):
+        session.close(now)
+        return opening(now)
+
+    session._open = closes_first
+    assert isinstance(session.next_action(0.0), Stop)
