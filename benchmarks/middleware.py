@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import socket
 import statistics
 import time
 from dataclasses import dataclass
@@ -48,15 +49,32 @@ class Chunks(httpx2.SyncByteStream, httpx2.AsyncByteStream):
             yield chunk
 
 
+class Line:
+    """A network stream as the transports of the SDK offer it: deadlines are kept on its socket, as in life."""
+
+    def __init__(self) -> None:
+        self._ends = socket.socketpair()
+
+    def get_extra_info(self, info: str) -> socket.socket | None:
+        """Give the socket."""
+        return self._ends[0] if info == "socket" else None
+
+
 class Upstream(httpx2.BaseTransport, httpx2.AsyncBaseTransport):
     """Answers every request with the same body."""
 
     def __init__(self, chunks: list[bytes]) -> None:
         self._chunks = chunks
+        self._line = Line()
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         """Answer at once."""
-        return httpx2.Response(200, headers={"content-type": "text/event-stream"}, stream=Chunks(self._chunks))
+        return httpx2.Response(
+            200,
+            headers={"content-type": "text/event-stream"},
+            stream=Chunks(self._chunks),
+            extensions={"network_stream": self._line},
+        )
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Answer at once."""
