@@ -189,7 +189,7 @@ def test_whitespace_at_the_cut_is_neither_lost_nor_doubled(hold):
 
 
 def test_surfaced_text_is_cut_at_the_caller_s_limit():
-    """An allowance for thinking nobody sees must not become text the caller did not ask for, beyond the estimate's error."""
+    """An allowance for unseen thinking must not become text beyond the limit, the error of the estimate apart."""
     rig = Rig(max_tokens=10, thinking={"type": "adaptive"})
     rig.begin(start(), block(0), text(0, HEAD))  # 8 tokens
     rig.lose()
