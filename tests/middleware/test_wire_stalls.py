@@ -246,7 +246,6 @@ async def test_a_read_without_a_socket_ends_when_it_is_closed(body):
 @pytest.mark.parametrize("fault", [Stall(after=9), Stall(after=9, pings=True, ping_every=0.05)], ids=repr)
 def test_the_aiohttp_client_is_watched_too(body, fault):
     """With the SDK's aiohttp client a stall of either kind ends at the watchdog's deadline."""
-    pytest.importorskip("aiohttp")
     make: Callable[[], Any] = anthropic.DefaultAioHttpClient
     policy = RetryPolicy(bytes_timeout=LIMIT, progress_timeout=2 * LIMIT, reconnect=AT_ONCE)
     with ScriptedUpstream("text", [fault], vary=False) as upstream:
