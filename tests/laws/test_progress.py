@@ -102,7 +102,7 @@ def test_l4_faults_without_end_exhaust_the_budget(faults: list[Any], is_async) -
 
 @law(
     st.integers(0, 120),
-    st.sampled_from(["text", "thinking", "tools", "server_tools"]),
+    st.sampled_from(["text", "thinking", "markdown", "unicode"]),
     st.booleans(),
     sample=30,
     campaign=600,
