@@ -77,8 +77,8 @@ class RequestLog:
         self._changed = threading.Condition()
         self._recorded: list[Recorded] = []
         self._in_flight = 0
-        self.connections = 0
-        self.open_connections = 0
+        self.connections: int = 0
+        self.open_connections: int = 0
 
     def __len__(self) -> int:
         return len(self._recorded)

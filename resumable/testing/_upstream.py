@@ -102,8 +102,8 @@ class ScriptedUpstream:
         self._server: Server | None = None
         self.gzip = gzip
         self.max_body_bytes = max_body_bytes
-        self.clock = ManualClock() if clock is None else clock
-        self.log = RequestLog()
+        self.clock: ManualClock = ManualClock() if clock is None else clock
+        self.log: RequestLog = RequestLog()
 
     # Serving
 

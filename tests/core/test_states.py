@@ -96,7 +96,7 @@ def test_what_comes_after_the_caller_left_is_only_late(cause):
     assert isinstance(session.next_action(0.0), Stop)
 
 
-def test_nothing_is_sent_when_the_caller_leaves_while_it_is_asked_for():
+def test_nothing_is_sent_when_the_caller_leaves_while_it_is_asked_for(monkeypatch):
     """A close between the look at the state and the next attempt wins."""
     session = Rig().session
     opening = session._open
@@ -105,5 +105,5 @@ def test_nothing_is_sent_when_the_caller_leaves_while_it_is_asked_for():
         session.close(now)
         return opening(now)
 
-    session._open = closes_first
+    monkeypatch.setattr(session, "_open", closes_first)
     assert isinstance(session.next_action(0.0), Stop)
