@@ -173,7 +173,8 @@ _DELTA_TYPES: Final = frozenset(
 
 
 #: Decodes the data of a `content_block_delta` with a delta that is known; raises what msgspec raises.
-decode_delta: Final = msgspec.json.Decoder(ContentBlockDelta).decode
+#: A union, since a decoder of one type alone does not ask for the event's own type, and clients do.
+decode_delta: Final = msgspec.json.Decoder(ContentBlockDelta | Ping).decode
 
 
 def decode(frame: Frame) -> Event:

@@ -13,6 +13,7 @@ from msgspec import MsgspecError
 
 from resumable._core.errors import AttemptError, RemoteProtocolError, UpstreamEventError
 from resumable._core.events import (
+    ContentBlockDelta,
     ContentBlockStart,
     ContentBlockStop,
     ErrorEvent,
@@ -175,7 +176,8 @@ class Intake:
             return False
         mapper = self._mapper
         return (
-            type(event.delta) is TextDelta
+            type(event) is ContentBlockDelta
+            and type(event.delta) is TextDelta
             and is_utf8(data)
             and b"\n" not in data  # Whitespace to JSON, but to a client the end of the data.
             and b"\r" not in data
