@@ -16,7 +16,9 @@ def events_of(body: bytes) -> list[dict[str, Any]]:
         name = next((value for field, _, value in fields if field == b"event"), None)
         data = b"\n".join(value for field, _, value in fields if field == b"data")
         if name is not None and name != b"ping" and data:
-            events.append(json.loads(data) | {"event": name.decode()})
+            # The one record whose data may be any text: gateways send pages there, and clients show them.
+            fields = {"type": "error"} if name == b"error" else json.loads(data)
+            events.append(fields | {"event": name.decode()})
     return events
 
 

@@ -169,7 +169,7 @@ worse = st.one_of(
     st.sampled_from([0.01, 3.0, 25.0, 200.0, 700.0]).map(Slow),
     st.just(Garbage(_SILENT_GARBAGE)),
 )
-splits = st.one_of(st.just((1,)), st.lists(st.integers(1, 400), min_size=1, max_size=4).map(tuple))
+splits = st.one_of(st.just((7,)), st.lists(st.integers(7, 400), min_size=1, max_size=4).map(tuple))
 
 
 def _together(fault: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[Any, ...]]:
