@@ -10,15 +10,15 @@ _TEXTS = {"text_delta": "text", "thinking_delta": "thinking"}
 
 def events_of(body: bytes) -> list[dict[str, Any]]:
     """Read a whole body as server-sent events, as a client that skips pings, comments and nameless records would."""
-    events = []
+    events: list[dict[str, Any]] = []
     for record in body.replace(b"\r\n", b"\n").split(b"\n\n"):
-        fields = [line.partition(b": ") for line in record.split(b"\n")]
-        name = next((value for field, _, value in fields if field == b"event"), None)
-        data = b"\n".join(value for field, _, value in fields if field == b"data")
+        lines = [line.partition(b": ") for line in record.split(b"\n")]
+        name = next((value for field, _, value in lines if field == b"event"), None)
+        data = b"\n".join(value for field, _, value in lines if field == b"data")
         if name is not None and name != b"ping" and data:
             # The one record whose data may be any text: gateways send pages there, and clients show them.
-            fields = {"type": "error"} if name == b"error" else json.loads(data)
-            events.append(fields | {"event": name.decode()})
+            fields: dict[str, Any] = {"type": "error"} if name == b"error" else json.loads(data)
+            events.append({**fields, "event": name.decode()})
     return events
 
 

@@ -45,6 +45,9 @@ PHASES = (
     "message_delta",
     "message_stop",
 )
+#: Cut right before such an ending, an answer is not known to have ended: what comes right after an echo may be an
+#: ending of the echo's own.
+OTHER_ENDINGS = ("refusal", "max_tokens", "stop_sequence")
 #: Answers that heal by themselves, so that a few of them are within the default budget.
 HEALING_STATUSES = (408, 409, 429, 500, 502, 503, 504, 520, 529)
 TERMINAL_STATUSES = (400, 401, 402, 403, 404, 413, 422)
@@ -188,10 +191,9 @@ def healed(
     models: tuple[str, ...] = MODELS,
 ) -> st.SearchStrategy[Schedule]:
     """Schedules that end well: few enough faults that heal, and a model that does as it is asked."""
-    # A refusal that comes after the echo is one of our instruction, and never taken for the caller's.
     return st.builds(
         Schedule,
-        st.sampled_from([reply for reply in replies if reply != "refusal"]),
+        st.sampled_from([reply for reply in replies if reply not in OTHER_ENDINGS]),
         st.sampled_from(models),
         st.sampled_from(continuers),
         st.lists(_together(healing), max_size=max_faults).map(tuple),

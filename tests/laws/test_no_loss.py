@@ -6,10 +6,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+import resumable
 from resumable.testing import SCRIPTS
 from tests.laws.calls import Outcome, call
 from tests.laws.grammar import content_of, ending_of, text_of
-from tests.laws.schedules import Schedule, healed, law
+from tests.laws.schedules import OTHER_ENDINGS, Schedule, healed, healing, law
 
 _CALLS = {"tool_use"}
 #: They may lie broken in the answer, unsigned, or be there twice: a new attempt thinks anew.
@@ -77,3 +78,25 @@ def test_l2_thinking(schedule: Schedule) -> None:
             assert block in thoughts
         elif block["type"] == "thinking":
             assert any(whole.get("thinking", "").startswith(block["thinking"]) for whole in thoughts)
+
+
+@law(
+    st.builds(
+        Schedule,
+        st.sampled_from(OTHER_ENDINGS),
+        st.sampled_from(["claude-haiku-4-5", "claude-sonnet-5"]),
+        faults=st.lists(healing.map(lambda one: (one,)), max_size=3).map(tuple),
+    ),
+    sample=30,
+    campaign=1500,
+)
+def test_l2_other_endings(schedule: Schedule) -> None:
+    """An answer that does not end by itself loses nothing either; cut right before its ending it may lose only that."""
+    outcome = call(schedule)
+    text, expected = text_of(content_of(outcome.events)), text_of(outcome.expected["content"])
+    if outcome.error is None:
+        assert text == expected
+        assert ending_of(outcome.events)[0] == outcome.expected["stop_reason"]
+    else:
+        assert isinstance(outcome.error, resumable.SeamError)
+        assert text == expected

@@ -33,6 +33,15 @@ def _kind(failure: resumable.AttemptError) -> int:
     return 408
 
 
+def _is_refusal(failure: resumable.AttemptError) -> bool:
+    """Whether upstream refused a body, or the answer to it did not join."""
+    if isinstance(failure, resumable.UpstreamEventError):
+        return failure.error_type == "invalid_request_error"
+    if isinstance(failure, resumable.UpstreamStatusError):
+        return failure.status in {400, 413, 422}
+    return isinstance(failure, resumable.SeamMissedError)
+
+
 def check_waits(outcome: Outcome) -> None:
     """Hold every wait to the table and all of them to the policy."""
     attempts = outcome.attempts
@@ -43,10 +52,10 @@ def check_waits(outcome: Outcome) -> None:
         assert math.isclose(following.opened_at - attempt.ended_at, attempt.delay, abs_tol=1e-6)
         least, most = _WAITS[_kind(attempt.failure)]
         asked = getattr(attempt.failure, "retry_after", None)
-        if asked is not None and asked > 0:
+        if attempt.strategy.value in {"prefill", "user_turn"} and _is_refusal(attempt.failure):
+            assert attempt.delay == 0  # of a body that is not the caller's: the next one is tried at once
+        elif asked is not None and asked > 0:
             assert attempt.delay == asked <= POLICY.retry_after_cap
-        elif following.strategy.value in {"prefill", "user_turn"} and attempt.delay == 0:
-            continue  # a refused body and a missed seam are answered at once
         else:
             assert least <= attempt.delay <= most
 
