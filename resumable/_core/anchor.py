@@ -36,6 +36,11 @@ _SENTENCE: Final = re.compile(r"(?:[.!?][\"')\]\u201d\u2019]*\s+|[\u3002\uff01\u
 _LINE: Final = re.compile(r"\n(?=[^\n])")
 _PARAGRAPH: Final = re.compile(r"\n\s*\n(?=\S)")
 _STATEMENT: Final = re.compile(r"(?:[:.!?\u2026\u3002\uff1a\uff01\uff1f)\]*_\u2014-][ \t]*|\n\s*)\Z")
+_ENDED: Final = re.compile(r"[.!?\u2026\u3002\uff01\uff1f][\"')*_\u201d\u2019\u300d\u300f]*\Z")
+_RARE: Final = 50
+"""[characters] A beginning met more often than once in so many is one that any text may have."""
+_VARIED: Final = 3
+"""Least different characters of an echo without letters and digits: emoji come in pairs, too."""
 _ATTACHED: Final = re.compile("[\u0300-\u036f\u200d\ufe00-\ufe0f\U0001f3fb-\U0001f3ff]")
 
 
@@ -103,6 +108,36 @@ def natural_echoes(delivered: str, anchor: str, folded: str) -> set[int]:
         for boundary in (_PARAGRAPH, _LINE, _SENTENCE):
             starts.update([m.end() for m in boundary.finditer(delivered, region, end + 1)][-1:])
     return {len(folded), *(len(fold(delivered[start:])) for start in starts)}
+
+
+def is_telling(echo: str, delivered: str, folded: str) -> bool:
+    """
+    Tell whether an answer that begins with a short *echo* can hardly mean to say it once more.
+
+    Args:
+        echo: The last line or sentence of *delivered*, as far as it came.
+        delivered: What the caller has.
+        folded: *delivered*, folded.
+
+    Returns:
+        Whether *echo* has letters or digits, is not one sign over and over, has never been said
+        twice in a row, is nothing that many places of the text begin with, and, unless it came
+        with its indentation, is neither a whole sentence nor a line that has stood before.
+    """
+    piece = fold(echo)
+    signs = {sign for sign in piece if not _ATTACHED.match(sign)}
+    if len(signs) < (2 if any(sign.isalnum() for sign in signs) else _VARIED) or all(map(_is_mark, signs)):
+        return False
+    if piece * 2 in folded or (folded.count(piece) - 1) * _RARE > len(folded):
+        return False
+    if echo[0].isspace():
+        return True
+    return not _ENDED.search(echo) and echo not in map(str.strip, delivered[: -len(echo)].splitlines())
+
+
+def _is_mark(sign: str) -> bool:
+    """Tell whether *sign* is punctuation, which is repeated for its own sake."""
+    return not sign.isalnum() and ord(sign) < _WIDE
 
 
 def choose_anchor(delivered: str) -> str:

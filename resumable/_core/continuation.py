@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from resumable._core.transcript import Block, Transcript
 
 
-class Strategy(Enum):
+class Strategy(StrEnum):
     """How an attempt relates to what was delivered."""
 
     ORIGINAL = "original"

@@ -77,7 +77,14 @@ class LocalProtocolError(ResumableError):
 
 
 class AttemptError(ResumableError):
-    """One attempt failed. A value first: it is raised only inside a report or as a cause."""
+    """
+    One attempt failed. A value first: it is raised only inside a report or as a cause.
+
+    Attributes:
+        request_id: The API's `request-id` of the answer that failed, where there was one.
+    """
+
+    request_id: str | None = None
 
 
 class ConnectError(AttemptError):
@@ -240,7 +247,7 @@ class RecoveryError(ResumableError):
 
     Attributes:
         attempts: Requests that were sent upstream.
-        last: The failure that ended it.
+        last: The failure that ended it; the session's first, where continuations of ours were refused or missed.
         partial: The message as far as it was delivered, in the API's own shape.
         session_id: The session's ID.
     """

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
-if TYPE_CHECKING:
-    from resumable._core.continuation import Strategy
-    from resumable._core.errors import AttemptError
-    from resumable._core.seam import Seam
+# At run time too, so that the types of the fields can be looked up.
+from resumable._core.continuation import Strategy  # noqa: TC001  # Reason: as above
+from resumable._core.errors import AttemptError  # noqa: TC001  # Reason: as above
+from resumable._core.seam import Seam  # noqa: TC001  # Reason: as above
 
 
 class Attempt(msgspec.Struct):

@@ -13,6 +13,8 @@ needle at its end and nowhere else, so its first occurrence *is* the seam, provi
 stands before it is an echo too, or a preamble. Where no ending is unique (periodic text) the
 anchor itself is the needle; at the head of the answer it means what was asked for, and behind
 anything else the other places a model may have begun at are followed until they drop out.
+A broken line or sentence may be shorter than the needle. It counts where the text itself shows
+that nothing else would begin with it, and after a wait for whatever else might explain it.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ import msgspec
 from resumable._core.anchor import (
     choose_anchor,
     fold,
+    is_telling,
     natural_echoes,
     unique_length,
     weigh,
@@ -48,6 +51,8 @@ _CONTEXT: Final = 8
 """[characters] Tail of the delivered text that has to come before a repetition of it."""
 _REMEMBERED: Final = 24
 """[characters] Head of an answer that is looked for behind that tail."""
+_FOLLOWED: Final = 6
+"""[characters] An answer that goes on like another line for so long began with that one."""
 _INDENTED: Final = re.compile(r"\n[ \t]+\Z")
 _INDENT: Final = 100
 """[characters] Deepest indentation that is looked at."""
@@ -64,7 +69,8 @@ class Seam(msgspec.Struct, frozen=True):
         strategy: How it was asked to.
         at: [characters] Length of the delivered text of the seam's block at the join.
         quality: `exact`: the anchor was repeated to the letter, or nothing had to be found;
-            `aligned`: repeated with other whitespace or quotes, or only its certain end;
+            `aligned`: repeated with other whitespace or quotes, or only its certain end, be it
+            no more than what there is of a broken line or sentence;
             `unverified`: joined without certainty, because the policy says so.
         removed: [characters] How much of the continuation was cut away.
     """
@@ -150,6 +156,9 @@ class SeamFinder:
         self._readings: list[int] = []
         self._landed: Join | None = None
         self._weak: Join | None = None
+        self._echo: Join | None = None
+        # Until then the anchor may still come, behind a preamble that begins like the echo.
+        self._deadline = min(_PATIENCE + len(anchor), window)
         self._is_wrapped = False
         self._best = 0
         self._decision: Join | Missed | None = None
@@ -201,7 +210,10 @@ class SeamFinder:
         if self._weak is not None and self._fed >= min(_PATIENCE, self._window):
             self._landed = self._weak
             return self._settle(self._landed) if len(self._head) > len(self._wanted) else None
-        return self._widen() if self._fed >= self._window else None
+        join = None
+        if self._fed in {self._deadline, self._window} and self._head not in self._folded:
+            join = self._reread_echo()
+        return join or (self._widen() if self._fed >= self._window else None)
 
     def _settle(self, join: Join) -> Join | Missed:
         if self._is_wrapped:
@@ -219,6 +231,7 @@ class SeamFinder:
             if count in self._naturals:
                 self._borders.append(count)
                 self._best = self._fed if weigh(head) >= _LIKELY else self._best
+                self._note_echo()
         if self._weak is not None and head.endswith(wanted):
             # So little was delivered that a preamble may begin with it by chance.
             is_announced = announces(self._text[: self._ends[count - len(wanted)] - 1])
@@ -253,6 +266,30 @@ class SeamFinder:
         """
         before = self._delivered[: -len(self._text)] if self._delivered.endswith(self._text) else ""
         return not self._text.startswith(("\n", "\r")) and _INDENTED.search(before[-_INDENT:]) is None
+
+    def _note_echo(self) -> None:
+        """Remember that the broken line or sentence stands first, however short, if that tells anything."""
+        text, before = self._text, self._delivered[: -len(self._text)]
+        # Repeated by mistake it stands as it stood: with its indentation, and no other space.
+        stands = self._delivered.endswith(text) and (not text[0].isspace() or before.endswith("\n"))
+        is_asked_for_more = self._is_unique and weigh(self._wanted) >= _CERTAIN
+        if stands and is_asked_for_more and self._is_first() and is_telling(text, self._delivered, self._folded):
+            self._echo = Join("aligned", self._fed)
+
+    def _reread_echo(self) -> Join | None:
+        """Return the join behind a short echo, now that enough has come to know what it was not."""
+        head, folded = self._head, self._folded
+        if self._echo is None or len(self._borders) > 1 or says_finished(self._text):
+            return None
+        border = self._borders[0]
+        if len(head) == border or head.startswith(head[:border], border):
+            return None  # nothing came, or the same once more
+        line = self._text[: self._text.find("\n", self._echo.cut) + 1]
+        if announces(line) and read_lead(line, self._delivered, folded) is Lead.PREAMBLE:
+            return None
+        began = head[: border + _FOLLOWED]
+        others = (len(folded) - length for length in self._naturals if length > border)
+        return None if any(folded.startswith(began, other) for other in others) else self._echo
 
     def _may_go_on_so(self) -> bool:
         """
@@ -332,6 +369,9 @@ class SeamFinder:
             return join
         if not self._head:
             return self._miss(MissedReason.EMPTY)
+        join = self._reread_echo()
+        if join is not None:
+            return join
         if says_finished(self._text):
             return self._miss(MissedReason.SAID_FINISHED)
         return self._miss(MissedReason.DIVERGED if self._readings else MissedReason.NO_ANCHOR)

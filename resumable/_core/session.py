@@ -263,7 +263,7 @@ class Session:
         self._surfaced = surfaced_tokens(self.transcript.blocks)
         number = len(self.report.attempts) + 1
         self.report.attempts.append(Attempt(number, self._plan.strategy, now))
-        return Open(number, self._plan)
+        return Open(number, self._plan, self._watch.limit(now))
 
     def _look_at_seam(self, mapper: Mapper, now: float, out: list[bytes]) -> None:
         """Note the seam when it is found, and end the message where a limit of the caller's does."""
@@ -321,6 +321,8 @@ class Session:
         """Write the attempt's books; what a lost one produced is estimated."""
         attempt = self._attempt
         attempt.ended_at, attempt.failure = now, failure
+        if failure is not None:
+            attempt.request_id = failure.request_id or attempt.request_id
         held = self._gate.held_tokens
         if failure is not None:
             attempt.discarded = self._gate.discard()

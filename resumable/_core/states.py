@@ -70,10 +70,12 @@ class Open(msgspec.Struct, frozen=True):
     Attributes:
         number: Of the attempt, from 1.
         plan: What to send and why.
+        limit: [s] How long it may take until the first event, where the policy says.
     """
 
     number: int
     plan: Plan
+    limit: float | None = None
 
 
 class Read(msgspec.Struct, frozen=True):

@@ -77,6 +77,10 @@ class Watch:
         first = silent if silent < idle else idle  # noqa: FURB136  # Reason: as above
         return first if first < self._fixed else self._fixed  # noqa: FURB136  # Reason: as above
 
+    def limit(self, now: float) -> float | None:
+        """Say how long [s] to wait for a first event where the policy sets a deadline for it; `None` where not."""
+        return None if self._fixed == math.inf else max(self._fixed - now, 0.0)
+
     def open(self, now: float) -> None:
         """Start the watchdogs of an attempt that is being sent."""
         first = self._timeouts.first_event_timeout

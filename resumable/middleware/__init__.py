@@ -188,12 +188,12 @@ def _checked_client(client: Any) -> Any:  # noqa: ANN401  # Reason: it is what t
             remedy = "wrap a client once; for another policy, wrap the client that it was made from"
             raise ConfigurationError(argument="client", problem="it is wrapped already", remedy=remedy)
         return client
-    what = f"the class {client.__name__}" if isinstance(client, type) else f"a {type(client).__name__}"
-    raise ConfigurationError(
-        argument="client",
-        problem=f"{what} is no client of the anthropic SDK",
-        remedy="pass anthropic.Anthropic() or anthropic.AsyncAnthropic()",
-    )
+    what = f"the class {client.__name__}" if isinstance(client, type) else f"of type {type(client).__name__}"
+    remedy = "pass anthropic.Anthropic() or anthropic.AsyncAnthropic()"
+    if hasattr(client, "with_options"):  # A client of the SDK's for another platform.
+        remedy += "; give other clients of the SDK middleware=[resumable.Resumable()]"
+    problem = f"it is {what}, neither Anthropic nor AsyncAnthropic"
+    raise ConfigurationError(argument="client", problem=problem, remedy=remedy)
 
 
 def _checked_policy(policy: Any) -> RetryPolicy:  # noqa: ANN401  # Reason: it is what the caller passed

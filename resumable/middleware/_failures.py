@@ -71,7 +71,7 @@ def of_status(status: int, headers: Mapping[str, str], body: bytes) -> UpstreamS
     details = error.get("details")
     code = details.get("error_code") if isinstance(details, dict) else None
     kind, message = error.get("type"), error.get("message")
-    return UpstreamStatusError(
+    failure = UpstreamStatusError(
         status,
         error_type=kind if isinstance(kind, str) else None,
         error_code=code if isinstance(code, str) else None,
@@ -79,6 +79,8 @@ def of_status(status: int, headers: Mapping[str, str], body: bytes) -> UpstreamS
         should_retry={"true": True, "false": False}.get(headers.get("x-should-retry", "")),
         is_prefill_refusal=isinstance(message, str) and _PREFILL_REFUSAL.search(message) is not None,
     )
+    failure.request_id = headers.get("request-id")
+    return failure
 
 
 def _error_of(body: bytes) -> dict[str, Any]:

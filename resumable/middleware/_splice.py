@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 #: What no longer describes the body: it is spliced after decoding.
 _STALE_HEADERS: Final = ("content-encoding", "content-length", "transfer-encoding")
+#: Bedrock's binary framing of the same events.
+_AWS_STREAM: Final = "application/vnd.amazon.eventstream"
 #: Not a status of anybody's: the SDK never sees more of the response than that it is no success.
 _NO_RESPONSE: Final = 599
 
@@ -59,6 +61,8 @@ class AsyncBody(httpx.AsyncByteStream):
 def spliced(wire: Plug, body: Body | AsyncBody, report: Report) -> Any:  # noqa: ANN401  # Reason: either colour's
     """Give the first attempt's answer with the session's bytes as its body."""
     answer, original = wire.answer, wire.answer.http_response
+    if original.headers.get("content-type", "").startswith(_AWS_STREAM):
+        return answer  # Not decoded yet: it stays the SDK's own.
     headers = [(name, value) for name, value in original.headers.multi_items() if name.lower() not in _STALE_HEADERS]
     response = httpx.Response(
         original.status_code,

@@ -64,6 +64,7 @@ class Plug:
         self._received = 0
         self._is_reading = False
         self._is_closing = False
+        self._read_timeout: float | None = None
         self.answer: Any = None
         self.cause: Exception | None = None
         self.spliced: httpx.Response | None = None
@@ -87,6 +88,11 @@ class Plug:
         request = self._request
         options = copy.copy(request.options)
         options.json_data, options.extra_json = action.plan.body, None  # The plan has both.
+        self._read_timeout = None
+        if action.limit is not None:
+            whole = _whole(request.timeout)
+            self._read_timeout = whole.read
+            options.timeout = _within(whole, action.limit)
         return AttemptRequest(
             options=options,
             cast_to=request.cast_to,
@@ -96,11 +102,13 @@ class Plug:
         )
 
     def _adopt(self, answer: Any) -> str | None:  # noqa: ANN401  # Reason: either colour's
-        self._response = answer.http_response
+        self._response = response = answer.http_response
         self._received = 0
+        if self._read_timeout is not None:  # Only the way to the headers was to be shorter.
+            response.request.extensions.get("timeout", {})["read"] = self._read_timeout
         self._is_closing = False
-        self._guard = WATCHDOG.watch(self._response) if self._is_watched else None
-        return answer.http_response.headers.get("request-id")  # type: ignore[no-any-return]  # Reason: either colour's
+        self._guard = WATCHDOG.watch(response) if self._is_watched else None
+        return response.headers.get("request-id")  # type: ignore[no-any-return]  # Reason: either colour's
 
     def _lose(self, response: httpx.Response, error: Exception) -> bytes:
         """Leave an error response without the body that broke: the status has arrived, and it decides."""
@@ -278,6 +286,20 @@ class _Patience:
 
     def _on_the_loops_clock(self) -> float:
         return self._deadline - time.monotonic() + anyio.current_time()
+
+
+def _whole(given: object) -> anthropic.Timeout:
+    """Give a request's timeout as an object; the SDK's default where the request has none of its own."""
+    if isinstance(given, anthropic.Timeout):
+        return given
+    return anthropic.Timeout(given) if given is None or isinstance(given, int | float) else anthropic.DEFAULT_TIMEOUT
+
+
+def _within(whole: anthropic.Timeout, limit: float) -> anthropic.Timeout:
+    """Make no part of a timeout longer than *limit* [s]."""
+    parts = (whole.connect, whole.read, whole.write, whole.pool)
+    connect, read, write, pool = (limit if part is None else min(part, limit) for part in parts)
+    return anthropic.Timeout(connect=connect, read=read, write=write, pool=pool)
 
 
 def _body(response: httpx.Response) -> Iterable[bytes]:

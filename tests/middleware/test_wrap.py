@@ -36,22 +36,23 @@ def test_wrap_returns_the_same_type_and_changes_nothing(kind: Any):
 
 
 @pytest.mark.parametrize(
-    ("client", "sentence"),
+    ("client", "what"),
     [
-        (anthropic.Anthropic, "the class Anthropic is no client of the anthropic SDK"),
-        (anthropic.AsyncAnthropic, "the class AsyncAnthropic is no client of the anthropic SDK"),
-        ("sk-key", "a str is no client of the anthropic SDK"),
-        (None, "a NoneType is no client of the anthropic SDK"),
-        (object(), "a object is no client of the anthropic SDK"),
+        (anthropic.Anthropic, "the class Anthropic"),
+        (anthropic.AsyncAnthropic, "the class AsyncAnthropic"),
+        ("sk-key", "of type str"),
+        (None, "of type NoneType"),
+        (object(), "of type object"),
     ],
     ids=["class", "async class", "key", "none", "object"],
 )
-def test_what_is_no_client_is_refused(client: Any, sentence: str):
+def test_what_is_no_client_is_refused(client: Any, what: str):
     """The error names what was passed and what to pass instead, and never shows its value."""
     with pytest.raises(ConfigurationError) as raised:
         resumable.wrap(client)
-    remedy = "pass anthropic.Anthropic() or anthropic.AsyncAnthropic()"
-    assert str(raised.value) == f"client: {sentence}; {remedy}"
+    problem, remedy = raised.value.problem, raised.value.remedy
+    assert problem == f"it is {what}, neither Anthropic nor AsyncAnthropic"
+    assert remedy.startswith("pass anthropic.Anthropic() or anthropic.AsyncAnthropic()")
     assert raised.value.argument == "client"
     assert isinstance(raised.value, ValueError)
 
@@ -164,3 +165,15 @@ def test_one_middleware_serves_many_clients(body):
             assert stream.get_final_text() == upstream.expected_text(body)
     anthropic.AsyncAnthropic(api_key="k", middleware=[shared])
     assert len(upstream.log.messages) == 4
+
+
+def test_client_for_another_platform_is_told_the_other_way_in():
+    """Such clients take the middleware themselves; the error says so."""
+
+    class AnthropicElsewhere:
+        def with_options(self) -> None:
+            """Be a client of the SDK's in shape."""
+
+    client: Any = AnthropicElsewhere()
+    with pytest.raises(ConfigurationError, match=r"middleware=\[resumable\.Resumable\(\)\]"):
+        resumable.wrap(client)
