@@ -38,7 +38,7 @@ def seen(outcome: Outcome) -> dict[str, Any]:
 
 def _plain(attempt: Any) -> tuple[Any, ...]:
     return tuple(
-        repr(getattr(attempt, name)) if name == "failure" else getattr(attempt, name)
+        str(getattr(attempt, name)) if name == "failure" else getattr(attempt, name)
         for name in attempt.__struct_fields__
     )
 
