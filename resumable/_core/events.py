@@ -167,6 +167,10 @@ _NAMES: Final[dict[type, bytes]] = {
     Ping: b"ping",
     ErrorEvent: b"error",
 }
+_TEXT_FRAME: Final = (
+    b"event: content_block_delta\n"
+    b'data: {"type":"content_block_delta","index":%d,"delta":{"type":"text_delta","text":%b}}\n\n'
+)
 _DELTA_TYPES: Final = frozenset(
     {"text_delta", "input_json_delta", "thinking_delta", "signature_delta", "citations_delta"}
 )
@@ -265,11 +269,15 @@ def encode(kind: str, fields: dict[str, Any]) -> bytes:
     Returns:
         The frame with its blank line.
     """
-    data = msgspec.json.encode({"type": kind, **fields})
-    if not data.isascii():
-        data = data.replace(b"\xe2\x80\xa8", b"\\u2028").replace(b"\xe2\x80\xa9", b"\\u2029")
-        data = data.replace(b"\xc2\x85", b"\\u0085")
+    data = _escaped(msgspec.json.encode({"type": kind, **fields}))
     return b"event: " + kind.encode() + b"\ndata: " + data + b"\n\n"
+
+
+def _escaped(data: bytes) -> bytes:
+    if data.isascii():
+        return data
+    data = data.replace(b"\xe2\x80\xa8", b"\\u2028").replace(b"\xe2\x80\xa9", b"\\u2029")
+    return data.replace(b"\xc2\x85", b"\\u0085")
 
 
 def edit(frame: Frame, **changes: object) -> bytes:
@@ -299,8 +307,8 @@ def edit(frame: Frame, **changes: object) -> bytes:
 
 
 def text_frame(index: int, text: str) -> bytes:
-    """Encode a delta of our own that carries *text* for the block at *index*."""
-    return encode("content_block_delta", {"index": index, "delta": {"type": "text_delta", "text": text}})
+    """Encode a delta of our own that carries *text* for the block at *index*; most of what is encoded at all."""
+    return _TEXT_FRAME % (index, _escaped(msgspec.json.encode(text)))
 
 
 def input_frame(index: int, json: str) -> bytes:

@@ -185,6 +185,29 @@ class Gate:
         self._flowing.parts.append(text)
         return True
 
+    def pass_head(self, index: int, text: str) -> bytes | None:
+        """
+        Deliver text of the block that flows up to the whitespace it ends in, with what waited before it.
+
+        The lukewarm path: text that `pass_text` refused, as long as nothing but whitespace of the same block waits.
+
+        Returns:
+            The frame to deliver; empty where there is none yet, `None` where more must be looked at.
+        """
+        held, block = self._queue, self._flowing
+        if block is None or index != self._flowing_index or len(held) > 1:
+            return None
+        waiting = held[0].parts if held else []
+        head, tail = split_blank_end(text)
+        if waiting is None or not head:
+            return None
+        whole = "".join(waiting) + head
+        block.parts.append(whole)
+        held.clear()
+        if tail:
+            held.append(_Held(_text(index, tail), b"", [tail]))
+        return text_frame(index, whole)
+
     def push(self, event: Event, frame: bytes, now: float) -> list[bytes]:
         """
         Take an event that upstream sent and return the frames that are delivered because of it.

@@ -119,18 +119,22 @@ class Intake:
     def _is_finished(self) -> bool:
         return self.is_over or self.ended is not None
 
-    def passes(self, data: bytes) -> bool:
+    def shortcut(self, data: bytes) -> bytes | None:
         """
-        Say whether what was read is one text delta that goes on as it is, and take note of it if so.
+        Take what was read, if it is one text delta of a block that flows.
 
         The hottest path. What it does not recognise at once is left to `feed`, which decides everything.
+
+        Returns:
+            Bytes for the caller, nearly always the very ones; `None` where nothing was taken.
         """
         if not (data.startswith(_DELTA_RECORD) and data.endswith(b"\n\n") and self._parser.is_idle):
-            return False
-        if not self._passes(data[_DELTA_DATA:-2]):
-            return False
+            return None
+        passed = self._pass(data[_DELTA_DATA:-2])
+        if passed is None:
+            return None
         self.received += len(data)
-        return True
+        return passed or data
 
     def feed(self, data: bytes, now: float, out: list[bytes]) -> None:
         """
@@ -151,15 +155,18 @@ class Intake:
         records = self._parser.records(data)
         unchanged = 0  # How many records up to here go on as they are and were not emitted yet.
         for at, record in enumerate(records):
-            if record.startswith(_DELTA_RECORD) and self._passes(record[_DELTA_DATA:]):
+            passed = self._pass(record[_DELTA_DATA:]) if record.startswith(_DELTA_RECORD) else None
+            if passed == b"":
                 unchanged += 1
                 continue
             if unchanged:
                 self.passed = True
                 out.append(_rejoined(records[at - unchanged : at]))
                 unchanged = 0
-            frame = parse_frame(record)
-            if frame is not None:
+            if passed is not None:
+                self.passed = True
+                out.append(passed)
+            elif (frame := parse_frame(record)) is not None:
                 self._take(decode(frame), frame, now, out)
                 if self._is_finished:
                     return
@@ -168,22 +175,31 @@ class Intake:
             self.passed = True
             out.append(data if all_of_it else _rejoined(records[-unchanged:]))
 
-    def _passes(self, data: bytes) -> bool:
-        """Say whether the data of a delta is text that goes on as it is, and take note of it if so."""
+    def _pass(self, data: bytes) -> bytes | None:
+        """
+        Take the data of a delta, if it is text of a block that flows.
+
+        Returns:
+            The frame in its place; empty where it goes on as it is, `None` where nothing was taken.
+        """
         try:
             event = decode_delta(data)
         except (MsgspecError, UnicodeDecodeError, RecursionError):
-            return False
-        mapper = self._mapper
-        return (
-            type(event) is ContentBlockDelta
-            and type(event.delta) is TextDelta
-            and is_utf8(data)
-            and b"\n" not in data  # Whitespace to JSON, but to a client the end of the data.
-            and b"\r" not in data
-            and (mapper is None or mapper.is_transparent(event.index))
-            and self._gate.pass_text(event.index, event.delta.text)
-        )
+            return None
+        if type(event) is not ContentBlockDelta:
+            return None
+        delta, mapper = event.delta, self._mapper
+        if (
+            type(delta) is not TextDelta
+            or not is_utf8(data)
+            or b"\n" in data  # Whitespace to JSON, but to a client the end of the data.
+            or b"\r" in data
+            or not (mapper is None or mapper.is_transparent(event.index))
+        ):
+            return None
+        if self._gate.pass_text(event.index, delta.text):
+            return b""
+        return self._gate.pass_head(event.index, delta.text)
 
     def finish(self, now: float, out: list[bytes]) -> None:
         """

@@ -172,11 +172,12 @@ class Session:
         if intake is None or not self.is_reading:
             return self._refuse("receive_data")
         watch = self._watch
-        if now < watch.total and intake.passes(data):
-            watch.bytes_at = watch.progress_at = now
-            self.patience = now + PAUSE
-            return data
-        return self._receive(intake, data, now)
+        taken = intake.shortcut(data) if now < watch.total else None
+        if taken is None:
+            return self._receive(intake, data, now)
+        watch.bytes_at = watch.progress_at = now
+        self.patience = now + PAUSE
+        return taken
 
     def _receive(self, intake: Intake, data: bytes, now: float) -> bytes:
         out: list[bytes] = []
