@@ -198,10 +198,10 @@ def healed(
         st.sampled_from(continuers),
         st.lists(_together(healing), max_size=max_faults).map(tuple),
         st.integers(0, 2**16),
-    ).filter(lambda schedule: not _outlasts_hold(schedule))
+    ).filter(lambda schedule: not outlasts_hold(schedule))
 
 
-def _outlasts_hold(schedule: Schedule) -> bool:
+def outlasts_hold(schedule: Schedule) -> bool:
     """Whether a held call gets older than a hold may: it then flows live and cannot be recovered, by design."""
     pinged = any(isinstance(fault, Stall) and fault.pings for faults in schedule.faults for fault in faults)
     return pinged and ("tool" in schedule.reply or schedule.reply in {"pause_turn", "json"})
