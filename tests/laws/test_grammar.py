@@ -25,7 +25,7 @@ def events_seen(outcome: Outcome, way: str) -> list[dict[str, Any]]:
     return events[:-1] if events and events[-1]["type"] == "error" else events
 
 
-@law(anything(), st.sampled_from(WAYS), st.booleans(), sample=120, campaign=5000)
+@law(anything(), st.sampled_from(WAYS), st.booleans(), sample=80, campaign=5000)
 def test_l1_grammar(schedule: Schedule, way: str, is_async) -> None:
     """However a caller reads, whatever befell the attempts, there is one message, or a prefix of one and an error."""
     outcome = call(schedule, way=way, is_async=is_async)

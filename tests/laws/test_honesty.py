@@ -74,7 +74,7 @@ def check_headers(outcome: Outcome) -> None:
     assert report.has_estimates == has_estimates
 
 
-@law(anything(), st.booleans(), st.sampled_from(["raise", "join"]), sample=120, campaign=6000)
+@law(anything(), st.booleans(), st.sampled_from(["raise", "join"]), sample=80, campaign=6000)
 def test_l11_honesty(schedule: Schedule, is_async, on_uncertain) -> None:
     """Report, notices, headers and usage agree with the log of the upstream, the clock and the text."""
     outcome = call(schedule, is_async=is_async, policy=RetryPolicy(on_uncertain=on_uncertain))

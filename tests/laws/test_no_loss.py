@@ -33,7 +33,7 @@ def citations(content: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [citation for block in content for citation in block.get("citations") or ()]
 
 
-@law(healed(), st.booleans(), sample=120, campaign=6000)
+@law(healed(), st.booleans(), sample=80, campaign=6000)
 def test_l2_no_loss_no_repeat(schedule: Schedule, is_async) -> None:
     """The text is that of the fault-free answer byte for byte, and so are calls, results and the ending."""
     outcome = call(schedule, is_async=is_async)
