@@ -14,6 +14,7 @@ import anyio
 
 from resumable._core.errors import AttemptError
 from resumable._core.states import Open, Sleep, Stop
+from resumable._core.watch import PAUSE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -171,7 +172,7 @@ class Driver:
         session, wire, now = self.session, self._wire, self._clock.now
         while True:
             if session.is_reading:
-                if (began := now()) > session.patience:
+                if (began := now()) - session.seen_at > PAUSE:
                     session.resume(began)
                 try:
                     data = wire.read(session)
@@ -240,7 +241,7 @@ class AsyncDriver:
         session, wire, now = self.session, self._wire, self._clock.now
         while True:
             if session.is_reading:
-                if (began := now()) > session.patience:
+                if (began := now()) - session.seen_at > PAUSE:
                     session.resume(began)
                 try:
                     data = await wire.read(session)

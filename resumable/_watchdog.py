@@ -39,18 +39,20 @@ class Guard:
     A deadline on one stream's reads; made by a `Watchdog`, which holds it weakly. Cancels when used as a context.
 
     Attributes:
+        deadline: [seconds on the watchdog's clock] When a read is too late; infinite while nobody reads. May be set
+            to a later time at will, and must be `arm`ed with an earlier one.
         fired: Whether the read was broken. The only sure sign: the reader gets one of several exceptions, or a clean
             end, depending on transport, TLS and framing.
     """
 
-    __slots__ = ("__weakref__", "_break", "_deadline", "_lock", "_ref", "_release", "_watchdog", "fired")
+    __slots__ = ("__weakref__", "_break", "_lock", "_ref", "_release", "_watchdog", "deadline", "fired")
 
     def __init__(self, watchdog: Watchdog, break_: Callable[[], None], release: Callable[[], None]) -> None:
         self.fired: bool = False
         self._watchdog: Final = watchdog
         self._break: Final = break_
         self._release: Final = weakref.finalize(self, release)  # Alive until the guard is cancelled or dropped.
-        self._deadline: float = math.inf
+        self.deadline: float = math.inf
         self._lock: threading.RLock = threading.RLock()
         self._ref: Final = watchdog.hold(self)
 
@@ -62,7 +64,7 @@ class Guard:
             deadline: [seconds on the watchdog's clock] None while nobody reads: a caller who pauses between events
                 is not a silent upstream.
         """
-        self._deadline = due = math.inf if deadline is None else deadline
+        self.deadline = due = math.inf if deadline is None else deadline
         if due < self._watchdog.next_look:  # Read after the store; Watchdog.look does the reverse, so one side notices.
             self._watchdog.wake(self._ref, due)
 
@@ -77,8 +79,8 @@ class Guard:
         with self._lock:
             if self.fired or not self._release.alive:
                 return math.inf
-            if self._deadline > now:
-                return self._deadline
+            if self.deadline > now:
+                return self.deadline
             self.fired = True
             try:
                 self._break()

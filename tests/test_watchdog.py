@@ -199,7 +199,7 @@ def test_failing_break_leaves_the_others_watched(caplog: pytest.LogCaptureFixtur
     guards = [watchdog.guard(fail), watchdog.guard(lambda: broken.append("other"))]
     clock.now = 1.0
     for guard in guards:
-        guard._deadline = 1.0
+        guard.deadline = 1.0
     assert watchdog.look() == math.inf
     assert broken == ["other"]
     assert [record.getMessage() for record in caplog.records] == ["resumable.break_failed"]

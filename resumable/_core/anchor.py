@@ -8,6 +8,7 @@ characters), so that a copy is recognised; it never changes what is delivered.
 from __future__ import annotations
 
 import re
+from string import punctuation
 from typing import Final
 from unicodedata import normalize
 
@@ -37,10 +38,12 @@ _LINE: Final = re.compile(r"\n(?=[^\n])")
 _PARAGRAPH: Final = re.compile(r"\n\s*\n(?=\S)")
 _STATEMENT: Final = re.compile(r"(?:[:.!?\u2026\u3002\uff1a\uff01\uff1f)\]*_\u2014-][ \t]*|\n\s*)\Z")
 _ENDED: Final = re.compile(r"[.!?\u2026\u3002\uff01\uff1f][\"')*_\u201d\u2019\u300d\u300f]*\Z")
-_RARE: Final = 50
-"""[characters] A beginning met more often than once in so many is one that any text may have."""
+_RARE: Final = 700
+"""[characters] What is met more often than once in so many is a beginning that any text may have."""
+_OWN: Final = 20
+"""[characters] What is longer is a text's own, as a refrain is, and no other text begins so."""
 _VARIED: Final = 3
-"""Least different characters of an echo without letters and digits: emoji come in pairs, too."""
+"""Least different signs of an echo in a script whose characters are words, and said twice as words are."""
 _ATTACHED: Final = re.compile("[\u0300-\u036f\u200d\ufe00-\ufe0f\U0001f3fb-\U0001f3ff]")
 
 
@@ -125,19 +128,15 @@ def is_telling(echo: str, delivered: str, folded: str) -> bool:
         with its indentation, is neither a whole sentence nor a line that has stood before.
     """
     piece = fold(echo)
-    signs = {sign for sign in piece if not _ATTACHED.match(sign)}
-    if len(signs) < (2 if any(sign.isalnum() for sign in signs) else _VARIED) or all(map(_is_mark, signs)):
+    signs = {sign for sign in normalize("NFC", echo) if sign.isalnum() or sign in punctuation}
+    if not any(map(str.isalnum, signs)) or len(signs) < (2 if echo.isascii() else _VARIED):
         return False
-    if piece * 2 in folded or (folded.count(piece) - 1) * _RARE > len(folded):
+    is_common = len(piece) < _OWN and (folded.count(piece) - 1) * _RARE > len(folded)
+    if is_common or piece * 2 in folded:
         return False
     if echo[0].isspace():
         return True
     return not _ENDED.search(echo) and echo not in map(str.strip, delivered[: -len(echo)].splitlines())
-
-
-def _is_mark(sign: str) -> bool:
-    """Tell whether *sign* is punctuation, which is repeated for its own sake."""
-    return not sign.isalnum() and ord(sign) < _WIDE
 
 
 def choose_anchor(delivered: str) -> str:

@@ -44,6 +44,11 @@ DEFAULT_HOLD: Final = frozenset(HOLDABLE) - {"text"}
 
 # A superset of str.isspace: what any part of the API might trim. ZWJ is among them; it never ends a text for good.
 _INVISIBLE: Final = "\u00ad\u180e\u200b\u200c\u200d\u2060\ufeff"
+#: Characters that count as whitespace, as a set: looked up for every delta.
+BLANKS: Final = frozenset(
+    "\t\n\x0b\x0c\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u2028\u2029\u202f\u205f\u3000" + _INVISIBLE
+)
 
 #: [bytes] What was held is released in frames of at most this size: few enough for clients that parse the
 #: whole input again at every delta, small enough for line readers with a limit (asyncio's is 64 KiB).
@@ -54,13 +59,13 @@ _RELEASE_LENGTH: Final = 24 * 1024
 
 def is_blank_end(text: str) -> bool:
     """Whether *text* ends in whitespace (`str.isspace` and the invisible characters); false if it is empty."""
-    return bool(text) and (text[-1].isspace() or text[-1] in _INVISIBLE)
+    return bool(text) and text[-1] in BLANKS
 
 
 def split_blank_end(text: str) -> tuple[str, str]:
     """Split *text* before the whitespace it ends in."""
     end = len(text)
-    while end and (text[end - 1].isspace() or text[end - 1] in _INVISIBLE):
+    while end and text[end - 1] in BLANKS:
         end -= 1
     return text[:end], text[end:]
 
@@ -123,6 +128,10 @@ class Gate:
 
     Attributes:
         overdue: How many times blocks flowed live because they had been held for too long.
+        flow: Takes text of the block at `flow_index` that does not end in whitespace, which goes on as it
+            is; `None` while something waits.
+        flow_index: Index of that block.
+        flow_key: The same as it stands in an event.
     """
 
     def __init__(self, transcript: Transcript, hold: frozenset[str], max_hold: float) -> None:
@@ -145,7 +154,9 @@ class Gate:
         self._newest = -1
         self._held_since: float | None = None
         self._flowing: Block | None = None
-        self._flowing_index = -1
+        self.flow: Callable[[str], None] | None = None
+        self.flow_index = -1
+        self.flow_key = b""
         self.overdue = 0
 
     def reopen(self, index: int) -> None:
@@ -167,7 +178,7 @@ class Gate:
         dropped = [held.event.block_type for held in self._queue if isinstance(held.event, ContentBlockStart)]
         for waiting in (self._queue, self._modes, self._incomplete, self._answers, self._inputs):
             waiting.clear()
-        self._held_since = self._flowing = None
+        self._held_since = self._flowing = self.flow = None
         self._newest = -1
         return dropped
 
@@ -175,27 +186,24 @@ class Gate:
         """
         Say whether a text delta may go on unchanged and at once, and take note of it if so.
 
-        The hot path: all it must not do is end in whitespace or overtake what waits.
+        All it must not do is end in whitespace or overtake what waits.
         """
-        if index != self._flowing_index or self._flowing is None or self._queue or not text:
+        if self.flow is None or index != self.flow_index or not text or text[-1] in BLANKS:
             return False
-        last = text[-1]
-        if last.isspace() or last in _INVISIBLE:
-            return False
-        self._flowing.parts.append(text)
+        self.flow(text)
         return True
 
     def pass_head(self, index: int, text: str) -> bytes | None:
         """
         Deliver text of the block that flows up to the whitespace it ends in, with what waited before it.
 
-        The lukewarm path: text that `pass_text` refused, as long as nothing but whitespace of the same block waits.
+        The short way for text that may not simply `flow`, as long as nothing but whitespace of its block waits.
 
         Returns:
             The frame to deliver; empty where there is none yet, `None` where more must be looked at.
         """
         held, block = self._queue, self._flowing
-        if block is None or index != self._flowing_index or len(held) > 1:
+        if block is None or index != self.flow_index or len(held) > 1:
             return None
         waiting = held[0].parts if held else []
         head, tail = split_blank_end(text)
@@ -206,6 +214,7 @@ class Gate:
         held.clear()
         if tail:
             held.append(_Held(_text(index, tail), b"", [tail]))
+        self.flow = None if tail else block.parts.append
         return text_frame(index, whole)
 
     def push(self, event: Event, frame: bytes, now: float) -> list[bytes]:
@@ -221,10 +230,13 @@ class Gate:
         if isinstance(event, Ping | UnknownEvent):
             return [*out, frame]
         if isinstance(event, ContentBlockDelta | OpaqueDelta) and self._modes.get(event.index) is _Mode.EDGE:
-            return out + self._push_text(event, frame)
-        strong = self._note(event, now)
-        self._enqueue(event, frame)
-        return out + self._flush() if strong else out
+            out += self._push_text(event, frame)
+        else:
+            strong = self._note(event, now)
+            self._enqueue(event, frame)
+            out += self._flush() if strong else []
+        self.flow = None if self._queue or self._flowing is None else self._flowing.parts.append
+        return out
 
     def _note(self, event: Event, now: float) -> bool:
         """Take note of a block's progress; whether the event is strong."""
@@ -285,7 +297,7 @@ class Gate:
 
     def _note_stop(self, index: int) -> bool:
         mode = self._modes.pop(index, _Mode.LIVE)
-        if index == self._flowing_index:
+        if index == self.flow_index:
             self._flowing = None
         tool_input = "".join(self._inputs.pop(index, ()))
         if mode is _Mode.BLOCK or (mode is _Mode.WHOLE and parse_input(tool_input) is not None):
@@ -316,7 +328,8 @@ class Gate:
     def _follow(self, index: int) -> None:
         """Let the hot path take the block over, if it was delivered so far."""
         if not self._queue:
-            self._flowing, self._flowing_index = self._transcript.blocks[index], index
+            self._flowing, self.flow_index = self._transcript.blocks[index], index
+            self.flow_key = b"%d" % index
 
     def _release_overdue(self, now: float) -> list[bytes]:
         if self._held_since is None or now - self._held_since < self._max_hold:

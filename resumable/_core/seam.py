@@ -51,8 +51,6 @@ _CONTEXT: Final = 8
 """[characters] Tail of the delivered text that has to come before a repetition of it."""
 _REMEMBERED: Final = 24
 """[characters] Head of an answer that is looked for behind that tail."""
-_FOLLOWED: Final = 6
-"""[characters] An answer that goes on like another line for so long began with that one."""
 _INDENTED: Final = re.compile(r"\n[ \t]+\Z")
 _INDENT: Final = 100
 """[characters] Deepest indentation that is looked at."""
@@ -279,7 +277,7 @@ class SeamFinder:
     def _reread_echo(self) -> Join | None:
         """Return the join behind a short echo, now that enough has come to know what it was not."""
         head, folded = self._head, self._folded
-        if self._echo is None or len(self._borders) > 1 or says_finished(self._text):
+        if self._echo is None or says_finished(self._text):
             return None
         border = self._borders[0]
         if len(head) == border or head.startswith(head[:border], border):
@@ -287,9 +285,8 @@ class SeamFinder:
         line = self._text[: self._text.find("\n", self._echo.cut) + 1]
         if announces(line) and read_lead(line, self._delivered, folded) is Lead.PREAMBLE:
             return None
-        began = head[: border + _FOLLOWED]
         others = (len(folded) - length for length in self._naturals if length > border)
-        return None if any(folded.startswith(began, other) for other in others) else self._echo
+        return None if any(folded.startswith(head[:border], other) for other in others) else self._echo
 
     def _may_go_on_so(self) -> bool:
         """

@@ -43,7 +43,7 @@ from resumable._core.report import Attempt, Notice, Report
 from resumable._core.seam import Seam
 from resumable._core.states import TRANSITIONS, Action, Input, Open, Read, Sleep, State, Stop
 from resumable._core.transcript import Transcript
-from resumable._core.watch import PAUSE, Timeouts, Watch
+from resumable._core.watch import Timeouts, Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,7 +78,9 @@ class Session:
         notices: Decisions that nobody was told about yet; the driver empties it.
         state: Where it is.
         is_reading: Whether the next action is `Read`; an attribute, since it is asked for every event.
-        patience: [s] A read that begins after this time follows a pause of the caller's: `resume` first.
+        seen_at: [s] When bytes came last; a read that begins more than `PAUSE` later follows a pause of the
+            caller's: `resume` first.
+        slack: [s] From then until `deadline`.
     """
 
     def __init__(
@@ -121,12 +123,14 @@ class Session:
         self.notices: list[Notice] = []
         self.state = State.READY
         self.is_reading = False
-        self.patience = now
+        self.seen_at = now
+        self.slack = self._watch.deadline - now
+        self._is_calm = False
 
     @property
     def deadline(self) -> float:
         """[s] Until when the driver may wait for what it is doing, on its clock."""
-        return self._watch.deadline
+        return self.seen_at + self.slack
 
     @property
     def has_delivered(self) -> bool:
@@ -156,10 +160,13 @@ class Session:
             self._mapper = self._recovery.mapper(self._plan, self.transcript, self._gate, was_stopped=self._was_stopped)
         merge = self._merge_usage if len(self.report.attempts) > 1 else None
         self._intake = Intake(self._gate, self._mapper, merge)
+        self._settle(now)
 
     def resume(self, now: float) -> None:
         """Note that reading begins after a pause: a caller who was away is not an upstream that was silent."""
+        self._watch.catch_up(self.seen_at, is_calm=self._is_calm)
         self._watch.resume(now)
+        self._settle(now)
 
     def receive_data(self, data: bytes, now: float) -> bytes:
         """
@@ -171,18 +178,23 @@ class Session:
         intake = self._intake
         if intake is None or not self.is_reading:
             return self._refuse("receive_data")
-        watch = self._watch
-        taken = intake.shortcut(data) if now < watch.total else None
-        if taken is None:
-            return self._receive(intake, data, now)
-        watch.bytes_at = watch.progress_at = now
-        self.patience = now + PAUSE
-        return taken
+        if self._is_calm and intake.passes(data):
+            self.seen_at = now
+            return data
+        self._watch.catch_up(self.seen_at, is_calm=self._is_calm)
+        out = self._receive(intake, data, now)
+        self._settle(now)
+        return out
+
+    def _settle(self, now: float) -> None:
+        """Make what is asked for at every read cheap: while text flows, all that moves is `seen_at`."""
+        self.seen_at = now
+        self.slack = self._watch.deadline - now
+        self._is_calm = self._watch.is_calm
 
     def _receive(self, intake: Intake, data: bytes, now: float) -> bytes:
         out: list[bytes] = []
         failure: AttemptError | None = None
-        self.patience = now + PAUSE
         try:
             intake.feed(data, now, out)
         except AttemptError as error:
@@ -217,6 +229,7 @@ class Session:
             return self._refuse("receive_failure")
         out: list[bytes] = []
         intake = self._intake
+        self._watch.catch_up(self.seen_at, is_calm=self._is_calm)
         if intake is not None and self.state is not State.OPENING:
             try:
                 intake.finish(self._watch.bytes_at, out)  # It came before the silence, and must not age by it.
@@ -260,6 +273,7 @@ class Session:
         if self.state is State.CLOSED:  # Meanwhile, from another thread.
             return Stop(None)
         self._watch.open(now)
+        self._settle(now)
         self._intake = self._mapper = None
         self._surfaced = surfaced_tokens(self.transcript.blocks)
         number = len(self.report.attempts) + 1

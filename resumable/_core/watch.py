@@ -77,6 +77,16 @@ class Watch:
         first = silent if silent < idle else idle  # noqa: FURB136  # Reason: as above
         return first if first < self._fixed else self._fixed  # noqa: FURB136  # Reason: as above
 
+    @property
+    def is_calm(self) -> bool:
+        """Whether more text moves every deadline there is by as much as it comes later."""
+        return self._fixed == math.inf and self.bytes_at == self.progress_at
+
+    def catch_up(self, seen_at: float, *, is_calm: bool) -> None:
+        """Note when text came last, of what flowed without being told here."""
+        if is_calm:
+            self.bytes_at = self.progress_at = seen_at
+
     def limit(self, now: float) -> float | None:
         """Say how long [s] to wait for a first event where the policy sets a deadline for it; `None` where not."""
         return None if self._fixed == math.inf else max(self._fixed - now, 0.0)

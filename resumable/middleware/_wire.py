@@ -103,10 +103,10 @@ class Plug:
 
     def _adopt(self, answer: Any) -> str | None:  # noqa: ANN401  # Reason: either colour's
         self._response = response = answer.http_response
-        self._received = 0
         if self._read_timeout is not None:  # Only the way to the headers was to be shorter.
             response.request.extensions.get("timeout", {})["read"] = self._read_timeout
         self._is_closing = False
+        self._received = 0
         self._guard = WATCHDOG.watch(response) if self._is_watched else None
         return response.headers.get("request-id")  # type: ignore[no-any-return]  # Reason: either colour's
 
@@ -169,7 +169,7 @@ class SDKWire(Plug):
         """Read from the response; empty at its end; see `Wire`."""
         guard = self._guard
         if guard is not None:
-            guard.arm(session.deadline)
+            guard.arm(session.seen_at + session.slack)
         self._is_reading = True
         try:
             data = b"" if self._is_closing else self._next()
@@ -180,7 +180,7 @@ class SDKWire(Plug):
         finally:
             self._is_reading = False
             if guard is not None:
-                guard.arm(None)
+                guard.deadline = math.inf
         self._received += len(data)
         return data
 
@@ -232,7 +232,7 @@ class AsyncSDKWire(Plug):
         """Read from the response; empty at its end; see `Wire`."""
         guard = self._guard
         if guard is not None:
-            guard.arm(session.deadline)
+            guard.arm(session.seen_at + session.slack)
         self._is_reading = True
         try:
             data = b"" if self._is_closing else await self._next()
@@ -243,7 +243,7 @@ class AsyncSDKWire(Plug):
         finally:
             self._is_reading = False
             if guard is not None:
-                guard.arm(None)
+                guard.deadline = math.inf
         self._received += len(data)
         return data
 
@@ -265,12 +265,12 @@ class _Patience:
 
     def __init__(self, read: Callable[[], Awaitable[bytes]]) -> None:
         self._read = read
-        self._deadline = math.inf
+        self.deadline = math.inf
         self._scope: anyio.CancelScope | None = None
 
     def arm(self, deadline: float | None) -> None:
         """Set when a read is too late; see `Guard.arm`."""
-        self._deadline = math.inf if deadline is None else deadline
+        self.deadline = math.inf if deadline is None else deadline
         if self._scope is not None:
             self._scope.deadline = self._on_the_loops_clock()
 
@@ -285,7 +285,7 @@ class _Patience:
         raise TimeoutError
 
     def _on_the_loops_clock(self) -> float:
-        return self._deadline - time.monotonic() + anyio.current_time()
+        return self.deadline - time.monotonic() + anyio.current_time()
 
 
 def _whole(given: object) -> anthropic.Timeout:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resumable._core.anchor import choose_anchor, ends_statement, fold, natural_echoes, unique_length, weigh
+from resumable._core.anchor import choose_anchor, ends_statement, fold, is_telling, natural_echoes, unique_length, weigh
 
 TEXT = st.text(alphabet=st.sampled_from("ab c.\n|-é“中👩\u200d\u0301"), max_size=300)
 PROSE = "The quick brown fox jumps over the lazy dog. Nobody saw it coming, and nobody minded much"
@@ -113,3 +113,61 @@ def test_natural_echoes_are_those_of_line_sentence_and_paragraph():
     folded = fold(delivered)
     expected = {len(folded), *(len(fold(delivered[delivered.index(w) :])) for w in ("First", "third", "Fourth"))}
     assert expected <= natural_echoes(delivered, "Fourth, broken", folded)
+
+
+LONG = " ".join(f"Sentence {n} says {n * 7919 % 1009}." for n in range(200))
+
+
+@pytest.mark.parametrize("echo", ["- Ne", "| 12", "    done.", "Nex", "2026-0", "我们的", "Été", "#x"])
+def test_a_telling_echo(echo):
+    """A few characters, if they are not all alike and no text would say them twice."""
+    delivered = f"{PROSE}\n{echo}"
+    assert is_telling(echo, delivered, fold(delivered))
+
+
+@pytest.mark.parametrize(
+    "echo",
+    [
+        "N",
+        "1",
+        "11",
+        "1 1",
+        "**",
+        "- ",
+        "|---",
+        "| :-",
+        "```",
+        "我",
+        "我们",
+        "각",
+        "😀",
+        "👍🏽",
+        "😀🚀✨",
+        "No!",
+        "真的。",
+    ],
+)
+def test_an_echo_that_tells_nothing(echo):
+    """One sign, marks alone, emoji, a word that may be said twice, a whole sentence."""
+    delivered = f"{PROSE}\n{echo}"
+    assert not is_telling(echo, delivered, fold(delivered))
+
+
+@pytest.mark.parametrize(
+    ("before", "echo"),
+    [("say bye bye now, whoever said so\n", "bye"), ("pass\nx = 1\n", "pass"), (LONG[:700], "Sentence")],
+)
+def test_an_echo_of_what_the_text_has_said_before(before, echo):
+    """Twice in a row, as a line of its own, too often."""
+    delivered = f"{LONG}\n{before}\n{echo}"
+    assert not is_telling(echo, delivered, fold(delivered))
+
+
+@pytest.mark.parametrize(
+    ("before", "echo"),
+    [("bye now, whoever said so", "bye"), ("    pass\n    x = 1", "    pass"), (f"{PROSE}\n" * 9, PROSE[:40])],
+)
+def test_an_echo_that_tells_all_the_same(before, echo):
+    """Once before, with its indentation, or long enough to be a refrain."""
+    delivered = f"{LONG}\n{before}\n{echo}"
+    assert is_telling(echo, delivered, fold(delivered))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from resumable._core.events import decode
 from resumable._core.hold import (
+    BLANKS,
     DEFAULT_HOLD,
     HOLDABLE,
     Gate,
@@ -281,3 +284,8 @@ def test_a_blank_end_is_all_that_any_reader_may_trim(written):
     assert is_blank_end(written) == bool(tail)
     assert all(is_blank_end(letter) for letter in tail)
     assert len(head) <= len(written.rstrip())
+
+
+def test_blanks_are_a_superset_of_whitespace():
+    """Whatever Python calls whitespace is held at the edges of text, and what cannot be seen is too."""
+    assert {chr(code) for code in range(sys.maxunicode + 1) if chr(code).isspace()} < BLANKS

@@ -13,6 +13,7 @@ from resumable._core.errors import (
     UpstreamStatusError,
 )
 from resumable._core.states import Read, Sleep, State, Stop
+from resumable._core.watch import PAUSE
 from tests.core.rig import LOST, Rig
 from tests.core.streams import PING, block, error, start, stop, text, thought, tool_input
 
@@ -142,11 +143,11 @@ def test_slow_thinking_gets_twice_as_long_the_next_time():
 
 
 def test_caller_who_was_away_is_not_an_upstream_that_was_silent():
-    """A pause between two reads is left out; a driver notes it when it is past the session's patience."""
+    """A pause between two reads is left out; a driver notes it when the session has seen nothing for so long."""
     rig = Rig()
     rig.begin(BEGUN)
     rig.now += 3600.0
-    assert rig.now > rig.session.patience
+    assert rig.now - rig.session.seen_at > PAUSE
     assert rig.ask() == Read()
     rig.session.resume(rig.now)
     assert rig.session.deadline == rig.now + 180.0
