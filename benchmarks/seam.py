@@ -27,15 +27,17 @@ from resumable._core.seam import Join, Missed, SeamFinder, choose_anchor
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-SEEDS: Final = {"tuned": 1, "held out": 27_182_818}
+SEEDS: Final = {"tuned": 1, "held out": 16_180_339}
 DOCUMENTS_PER_KIND: Final = 6
 CUTS: Final = 200
 QUICK: Final = 20
 _ANCHOR: Final = ("repeats the anchor", "… with its whitespace normalised", "… with its quotes changed")
 _NATURAL: Final = ("repeats the line", "repeats the sentence")
-# Their own text does not stand behind the anchor. Where the document repeats itself, an answer of
-# theirs can be, letter for letter, that of a model which did repeat: reported, without a target.
+# Less than was asked for: the line or sentence that was cut, as far as it came, be it three letters.
 _LESS_THAN_ASKED: Final = ("repeats only the broken line", "repeats only the broken sentence")
+# The own text of these two and of those below does not stand behind the anchor. Where the document
+# repeats itself, an answer of theirs can be, letter for letter, that of a model which did repeat:
+# what is silently wrong there is reported, without a target.
 _UNREPEATED: Final = ("goes on without repeating", "… leading space stripped")
 _COMPLIANT: Final = (
     "repeats the anchor",
@@ -218,8 +220,10 @@ def _judge(report: Report, seed: str, tallies: Tallies, *, is_judged: bool) -> N
     for name in _ANCHOR:
         add(f"exact bytes, {name}", _share(_sum(tallies, [name])), "%", at_least=99.5)
         add(f"exact bytes on periodic text, {name}", _share(_sum(tallies, [name], ["periodic"])), "%", at_least=100)
-    for name in _NATURAL:
+    for name in (*_NATURAL, *_LESS_THAN_ASKED):
         add(f"exact bytes, {name}", _share(_sum(tallies, [name], _ORDINARY)), "%", at_least=95)
+    for name in (*_NATURAL, *_LESS_THAN_ASKED):
+        add(f"exact bytes on periodic text, {name}", _share(_sum(tallies, [name], ["periodic"])), "%")
     compliant = _sum(tallies, _COMPLIANT)
     add("labelled exact, of compliant joins", 100 * compliant.exact / max(compliant.certain, 1), "%", at_least=99)
     anchored = [name for name in CONTINUERS if name not in (*_LESS_THAN_ASKED, *_UNREPEATED)]
