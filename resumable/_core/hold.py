@@ -44,7 +44,7 @@ DEFAULT_HOLD: Final = frozenset(HOLDABLE) - {"text"}
 
 # A superset of str.isspace: what any part of the API might trim. ZWJ is among them; it never ends a text for good.
 _INVISIBLE: Final = "\u00ad\u180e\u200b\u200c\u200d\u2060\ufeff"
-#: Characters that count as whitespace, as a set: looked up for every delta.
+#: Characters that count as whitespace.
 BLANKS: Final = frozenset(
     "\t\n\x0b\x0c\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
     "\u2028\u2029\u202f\u205f\u3000" + _INVISIBLE
@@ -55,11 +55,6 @@ BLANKS: Final = frozenset(
 _RELEASE_BYTES: Final = 32 * 1024
 #: [characters] As much of it as mostly fits, escaped as JSON in JSON is.
 _RELEASE_LENGTH: Final = 24 * 1024
-
-
-def is_blank_end(text: str) -> bool:
-    """Whether *text* ends in whitespace (`str.isspace` and the invisible characters); false if it is empty."""
-    return bool(text) and text[-1] in BLANKS
 
 
 def split_blank_end(text: str) -> tuple[str, str]:
@@ -183,11 +178,7 @@ class Gate:
         return dropped
 
     def pass_text(self, index: int, text: str) -> bool:
-        """
-        Say whether a text delta may go on unchanged and at once, and take note of it if so.
-
-        All it must not do is end in whitespace or overtake what waits.
-        """
+        """Say whether text may go on as it is, overtaking nothing and not ending in whitespace, and take note of it."""
         if self.flow is None or index != self.flow_index or not text or text[-1] in BLANKS:
             return False
         self.flow(text)

@@ -46,6 +46,25 @@ class Attempt(msgspec.Struct):
     is_estimated: bool = False
     discarded: list[str] = []  # Reason: msgspec copies mutable defaults
 
+    def write(
+        self, message: dict[str, Any] | None, usage: dict[str, Any], measured: int | None, estimated: int
+    ) -> None:
+        """
+        Write down who answered and what it cost.
+
+        Args:
+            message: `message` of its `message_start`; before that there is nothing to write.
+            usage: As far as upstream told it.
+            measured: [tokens] Output as upstream counted it, where it did.
+            estimated: [tokens] Output otherwise.
+        """
+        if message is None:
+            return
+        self.message_id, self.model = _text(message.get("id")), _text(message.get("model"))
+        self.usage = usage
+        self.is_estimated = measured is None
+        self.output_tokens = estimated if measured is None else measured
+
 
 class Report(msgspec.Struct):
     """
@@ -108,3 +127,7 @@ class Notice(msgspec.Struct, frozen=True):
     verdict: str
     strategy: Strategy | None
     delay: float
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None

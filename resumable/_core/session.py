@@ -344,7 +344,7 @@ class Session:
         self.report.overdue = self._gate.overdue
         if self._intake is not None:
             produced = surfaced_tokens(self.transcript.blocks) - self._surfaced + held
-            _write_books(attempt, self._intake, produced)
+            attempt.write(self._intake.message, self._intake.usage, self._intake.output_tokens, produced)
 
     def _end_books(self, now: float) -> None:
         """End the books of the attempt that is under way; to those of one that has ended, add what it told since."""
@@ -352,7 +352,8 @@ class Session:
         if attempts and attempts[-1].ended_at is None:
             self._end_attempt(None, now)
         elif self._intake is not None:
-            _write_books(self._attempt, self._intake, self._attempt.output_tokens)
+            its = self._intake
+            attempts[-1].write(its.message, its.usage, its.output_tokens, attempts[-1].output_tokens)
 
     def _close_blocks(self, now: float, out: list[bytes]) -> None:
         """Stop what cannot go on; an open text block at the end can, unless a citation already covers it."""
@@ -390,17 +391,3 @@ class Session:
             (attempt.output_tokens for attempt in self.report.attempts[:-1]),
             usage,
         )
-
-
-def _write_books(attempt: Attempt, intake: Intake, produced: int) -> None:
-    """Write down who answered and what it cost; *produced* [tokens] is the estimate where upstream did not say."""
-    if intake.message is None:
-        return
-    attempt.message_id, attempt.model = _text(intake.message.get("id")), _text(intake.message.get("model"))
-    attempt.usage = intake.usage
-    attempt.is_estimated = intake.output_tokens is None
-    attempt.output_tokens = produced if intake.output_tokens is None else intake.output_tokens
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None

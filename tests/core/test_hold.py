@@ -17,7 +17,7 @@ from resumable._core.events import (
     decode,
     encode,
 )
-from resumable._core.hold import DEFAULT_HOLD, HOLDABLE, Gate, is_blank_end
+from resumable._core.hold import DEFAULT_HOLD, HOLDABLE, Gate, split_blank_end
 from resumable._core.transcript import SERVER_CALLS, THINKING, Transcript, is_result
 from tests.core import streams
 from tests.core.written import messages
@@ -104,7 +104,7 @@ def assert_can_be_continued(transcript: Transcript) -> None:
             assert block.signature or not block.closed, "thinking is closed and not signed"
     if held and held[-1].type == "text":
         assert held[-1].text, "an empty block at the end"
-        assert not is_blank_end(held[-1].text), "the text ends in whitespace"
+        assert not split_blank_end(held[-1].text)[1], "the text ends in whitespace"
         assert not held[-1].closed, "a text block nothing follows can no longer go on"
     if held and held[-1].type in THINKING:
         assert not held[-1].closed, "complete thinking that nothing follows"
