@@ -98,7 +98,8 @@ class Grammar:
         _require(self.is_started, "a block before message_start")
         _require(not self._has_ended, "a block after the stop_reason")
         _require(event.index == self._next, "block indices with a gap")
-        _require(bool(event.block_type), "a block without a type")
+        kind = event.content_block.get("type")
+        _require(isinstance(kind, str) and bool(kind), "a block without a type")
         self._next += 1
         self._open[event.index] = event.block_type
 

@@ -101,3 +101,16 @@ def test_l7_one_bad_record(record: bytes, way: str) -> None:
     assert flaw(events, whole=True) is None
     whole = outcome.upstream.expected_text(outcome.schedule.body)
     assert text_of(content_of(events)).replace("#", "") == whole
+
+
+@pytest.mark.parametrize("kind", ["[]", "{}", "5", "true", "null"])
+def test_l7_a_block_whose_type_is_no_text(kind: str) -> None:
+    """A block whose type is no string ends the attempt: no caller and no continuation could use it."""
+    good = body_of("text")
+    spoiled = Noise(
+        instead=good.replace(b'"content_block":{"type":"text"', b'"content_block":{"type":' + kind.encode())
+    )
+    outcome = call(Schedule(faults=((spoiled,),)))
+    assert outcome.error is None, repr(outcome.error)
+    assert isinstance(outcome.attempts[0].failure, resumable.RemoteProtocolError)
+    assert text_of(content_of(outcome.events)) == text_of(outcome.expected["content"])
