@@ -45,13 +45,15 @@ if TYPE_CHECKING:
 _SLOW_BLOCKS = THINKING | SERVER_CALLS
 _DELTA_RECORD = b"event: content_block_delta\ndata: "
 _DELTA_DATA = len(_DELTA_RECORD)
-# One whole record, as upstream writes it, with the spaces it pads some with: ASCII without escapes, that
-# does not end in a space. Such text is its own JSON.
-_PLAIN_TEXT = re.compile(
+# A record as upstream writes it, with the spaces it pads some with: ASCII without escapes, that does not end
+# in a space. Such text is its own JSON.
+_PLAIN = (
     re.escape(_DELTA_RECORD)
     + rb'\{"type":"content_block_delta","index":(\d+),"delta":\{"type":"text_delta","text":'
-    + rb'"([ !#-\[\]-~]*[!#-\[\]-~])"\} *\}\n\n'
-).fullmatch
+    + rb'"([ !#-\[\]-~]*[!#-\[\]-~])"\} *\}'
+)
+_PLAIN_RECORD = re.compile(_PLAIN).fullmatch
+_PLAIN_READ = re.compile(_PLAIN + rb"\n\n").fullmatch
 
 
 class Mapper(Protocol):
@@ -134,13 +136,19 @@ class Intake:
         The hottest path: one pattern knows the shape in which upstream writes plain text, which needs no
         decoding. What it does not recognise is left to `feed`, which decides everything.
         """
-        gate, mapper = self._gate, self._mapper
-        if gate.flow is None or (match := _PLAIN_TEXT(data)) is None or not self._parser.is_idle:
+        if not self._parser.is_idle or not self._flows(_PLAIN_READ(data)):
             return False
-        if match[1] != gate.flow_key or not (mapper is None or mapper.is_transparent(gate.flow_index)):
+        self.received += len(data)
+        return True
+
+    def _flows(self, match: re.Match[bytes] | None) -> bool:
+        """Say whether plain text goes on as it is, and take note of it if so."""
+        gate, mapper = self._gate, self._mapper
+        if match is None or gate.flow is None or match[1] != gate.flow_key:
+            return False
+        if mapper is not None and not mapper.is_transparent(gate.flow_index):
             return False
         gate.flow(match[2].decode())
-        self.received += len(data)
         return True
 
     def feed(self, data: bytes, now: float, out: list[bytes]) -> None:
@@ -194,6 +202,8 @@ class Intake:
         Returns:
             The frame in its place; empty where it goes on as it is, `None` where nothing was taken.
         """
+        if self._flows(_PLAIN_RECORD(record)):
+            return b""
         if not record.startswith(_DELTA_RECORD):
             return None
         data = record[_DELTA_DATA:]
