@@ -144,18 +144,6 @@ _KNOWN: Final = msgspec.json.Decoder(
     | ErrorEvent
 )
 _LOOSE: Final = msgspec.json.Decoder(dict[str, Any])
-_TYPES: Final = frozenset(
-    {
-        "message_start",
-        "content_block_start",
-        "content_block_delta",
-        "content_block_stop",
-        "message_delta",
-        "message_stop",
-        "ping",
-        "error",
-    }
-)
 _NAMES: Final[dict[type, bytes]] = {
     MessageStart: b"message_start",
     ContentBlockStart: b"content_block_start",
@@ -167,6 +155,7 @@ _NAMES: Final[dict[type, bytes]] = {
     Ping: b"ping",
     ErrorEvent: b"error",
 }
+_TYPES: Final = frozenset(name.decode() for name in _NAMES.values())
 _TEXT_FRAME: Final = (
     b"event: content_block_delta\n"
     b'data: {"type":"content_block_delta","index":%d,"delta":{"type":"text_delta","text":%b}}\n\n'

@@ -164,7 +164,7 @@ class Session:
 
     def resume(self, now: float) -> None:
         """Note that reading begins after a pause: a caller who was away is not an upstream that was silent."""
-        self._watch.catch_up(self.seen_at, is_calm=self._is_calm)
+        self._watch.catch_up(self.seen_at)
         self._watch.resume(now)
         self._settle(now)
 
@@ -181,7 +181,7 @@ class Session:
         if self._is_calm and intake.passes(data):
             self.seen_at = now
             return data
-        self._watch.catch_up(self.seen_at, is_calm=self._is_calm)
+        self._watch.catch_up(self.seen_at)
         out = self._receive(intake, data, now)
         self._settle(now)
         return out
@@ -229,7 +229,7 @@ class Session:
             return self._refuse("receive_failure")
         out: list[bytes] = []
         intake = self._intake
-        self._watch.catch_up(self.seen_at, is_calm=self._is_calm)
+        self._watch.catch_up(self.seen_at)
         if intake is not None and self.state is not State.OPENING:
             try:
                 intake.finish(self._watch.bytes_at, out)  # It came before the silence, and must not age by it.

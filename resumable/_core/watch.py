@@ -48,8 +48,7 @@ class Watch:
     The watchdogs of one session.
 
     Pings reset a read timeout, so silence has two meanings: no *bytes*, and no *progress*.
-    Noting what arrived is two assignments, which the session makes itself for text; the sums are
-    done when somebody asks.
+    While text flows it is told nothing: it catches up when something else comes.
 
     Attributes:
         bytes_at: [s] When the last bytes came.
@@ -82,9 +81,9 @@ class Watch:
         """Whether more text moves every deadline there is by as much as it comes later."""
         return self._fixed == math.inf and self.bytes_at == self.progress_at
 
-    def catch_up(self, seen_at: float, *, is_calm: bool) -> None:
+    def catch_up(self, seen_at: float) -> None:
         """Note when text came last, of what flowed without being told here."""
-        if is_calm:
+        if self.is_calm:
             self.bytes_at = self.progress_at = seen_at
 
     def limit(self, now: float) -> float | None:
@@ -118,18 +117,11 @@ class Watch:
             its = self._timeouts
             self._progress_limit = its.thinking_timeout if is_slow else its.progress_timeout
 
-    def receive_more(self, now: float, *, progressed: bool) -> bool:
-        """
-        Note that bytes arrived that change nothing but the time: more text, or only pings.
-
-        Returns:
-            Whether a watchdog has fired all the same.
-        """
+    def receive_more(self, now: float, *, progressed: bool) -> None:
+        """Note that bytes arrived that change nothing but the time: more text, or only pings."""
         self.bytes_at = now
         if progressed:
             self.progress_at = now
-            return now >= self.total
-        return now >= self.progress_at + self._progress_limit or now >= self.total or now >= self._first_event
 
     def resume(self, now: float) -> None:
         """Leave out the time in which nobody read, if it was long enough to matter."""
