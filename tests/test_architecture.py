@@ -27,6 +27,7 @@ OVER_BUDGET: dict[str, str] = {}
 PURE = frozenset(
     {
         "__future__",
+        "binascii",
         "bisect",
         "collections",
         "dataclasses",
