@@ -52,7 +52,7 @@ IMPURE_CALLS = frozenset({"__import__", "breakpoint", "eval", "exec", "input", "
 # A third-party package is imported only where its concern lives; a path ends in "/" when it is a folder.
 PLACES = {
     "anthropic": ("middleware.py", "middleware/", "testing/", "cli.py", "cli/", "_sdk.py"),
-    "redis": ("store/_redis.py",),
+    "redis": ("store/_redis", "store/_embedded"),
     "rich": ("cli.py", "cli/"),
     "starlette": ("server/",),
     "tenacity": ("_policy.py",),

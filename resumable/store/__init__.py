@@ -1,0 +1,42 @@
+"""Sessions that outlive processes: their logs, checkpoints and leases, behind one interface in two colours."""
+
+from ._interface import AsyncStore, Store
+from ._records import (
+    MAX_EVENTS,
+    Acquired,
+    Append,
+    Appended,
+    Cancelled,
+    Cancels,
+    Checkpoint,
+    Cursor,
+    Entry,
+    Grant,
+    Lease,
+    Marker,
+    Opening,
+    Recorded,
+    Status,
+    Vitals,
+)
+
+__all__ = (
+    "MAX_EVENTS",
+    "Acquired",
+    "Append",
+    "Appended",
+    "AsyncStore",
+    "Cancelled",
+    "Cancels",
+    "Checkpoint",
+    "Cursor",
+    "Entry",
+    "Grant",
+    "Lease",
+    "Marker",
+    "Opening",
+    "Recorded",
+    "Status",
+    "Store",
+    "Vitals",
+)
