@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from resumable._core.books import Books, Line, Spared, line_of
+
 # At run time too, so that the types of the fields can be looked up.
 from resumable._core.continuation import Strategy  # noqa: TC001  # Reason: as above
-from resumable._core.errors import AttemptError  # noqa: TC001  # Reason: as above
+from resumable._core.errors import AttemptError, ConnectError, UpstreamStatusError
+from resumable._core.prices import PRICES, Price
 from resumable._core.seam import Seam  # noqa: TC001  # Reason: as above
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: Failures of the transport after which no request had been sent.
+_UNSENT: Final = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "UnsupportedProtocol"})
 
 
 class Attempt(msgspec.Struct):
@@ -65,6 +74,22 @@ class Attempt(msgspec.Struct):
         self.is_estimated = measured is None
         self.output_tokens = estimated if measured is None else measured
 
+    def line(self, prices: Mapping[str, Price]) -> Line:
+        """Write its line in the books, at the given prices by model."""
+        failure = self.failure
+        is_unbilled = isinstance(failure, UpstreamStatusError) or (
+            isinstance(failure, ConnectError) and failure.cause_name in _UNSENT
+        )
+        return line_of(
+            self.number,
+            model=self.model,
+            usage=self.usage,
+            output_tokens=self.output_tokens,
+            is_estimated=self.is_estimated,
+            is_told=bool(self.usage) or is_unbilled or self.ended_at is None,
+            prices=prices,
+        )
+
 
 class Report(msgspec.Struct):
     """
@@ -106,6 +131,23 @@ class Report(msgspec.Struct):
     def has_estimates(self) -> bool:
         """Whether any of the books is an estimate."""
         return any(attempt.is_estimated for attempt in self.attempts)
+
+    def books(self, prices: Mapping[str, Price] | None = None) -> Books:
+        """
+        Say what it used and cost, attempt by attempt and in total, measured and estimated apart.
+
+        Args:
+            prices: List prices by model; `None` takes `resumable.prices.PRICES`.
+
+        Returns:
+            The books as they stand now; final when the stream has ended.
+        """
+        table = PRICES if prices is None else prices
+        return Books(
+            tuple(attempt.line(table) for attempt in self.attempts),
+            tuple(Spared(seam.attempt, seam.removed) for seam in self.seams),
+            self.saved_tokens,
+        )
 
 
 class Notice(msgspec.Struct, frozen=True):
