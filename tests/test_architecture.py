@@ -72,13 +72,22 @@ TWINS: tuple[tuple[str, str, str], ...] = (
     ("_drive.py", "Driver._stop", "AsyncDriver._stop"),
     ("_drive.py", "Driver.close", "AsyncDriver.aclose"),
     ("middleware/__init__.py", "Resumable.handle", "Resumable.handle_async"),
+    ("middleware/_bedrock.py", "Decoded.__next__", "AsyncDecoded.__anext__"),
+    ("middleware/_bedrock.py", "Reframed.__next__", "AsyncReframed.__anext__"),
+    ("middleware/_bedrock.py", "Reframed.close", "AsyncReframed.aclose"),
     ("middleware/_splice.py", "Body.close", "AsyncBody.aclose"),
     ("middleware/_wire.py", "SDKWire.open", "AsyncSDKWire.open"),
     ("middleware/_wire.py", "SDKWire.read", "AsyncSDKWire.read"),
     ("middleware/_wire.py", "SDKWire.close", "AsyncSDKWire.close"),
 )
 # Files whose every `async def` must stand in TWINS.
-COLOURED = ("_drive.py", "middleware/__init__.py", "middleware/_splice.py", "middleware/_wire.py")
+COLOURED = (
+    "_drive.py",
+    "middleware/__init__.py",
+    "middleware/_bedrock.py",
+    "middleware/_splice.py",
+    "middleware/_wire.py",
+)
 # Async functions of those files that have no twin, with the reason.
 SINGLE: dict[str, str] = {
     "middleware/_wire.py::_Patience.read": "a thread's read cannot be cancelled",

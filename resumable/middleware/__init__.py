@@ -30,7 +30,14 @@ if TYPE_CHECKING:
 
 __all__ = ("Resumable", "wrap")
 
-ClientT = TypeVar("ClientT", bound="anthropic.Anthropic | anthropic.AsyncAnthropic")
+#: Every client of the SDK's; those of Foundry, Claude on AWS and on Google Cloud are among the first two.
+ClientT = TypeVar(
+    "ClientT",
+    bound="anthropic.Anthropic | anthropic.AsyncAnthropic"
+    " | anthropic.AnthropicBedrock | anthropic.AsyncAnthropicBedrock"
+    " | anthropic.AnthropicBedrockMantle | anthropic.AsyncAnthropicBedrockMantle"
+    " | anthropic.AnthropicVertex | anthropic.AsyncAnthropicVertex",
+)
 
 _STORES: Final = (None, "memory://")
 
@@ -165,7 +172,7 @@ def wrap(
         client = resumable.wrap(anthropic.Anthropic())
 
     Args:
-        client: An `Anthropic` or `AsyncAnthropic`; it is not changed.
+        client: An `Anthropic` or `AsyncAnthropic`, or the SDK's client for another platform; it is not changed.
         store: As in `Resumable`.
         policy: As in `Resumable`.
         hold: As in `Resumable`.
@@ -183,16 +190,16 @@ def wrap(
 
 
 def _checked_client(client: Any) -> Any:  # noqa: ANN401  # Reason: it is what the caller passed, whatever it is
-    if isinstance(client, anthropic.Anthropic | anthropic.AsyncAnthropic):
-        if any(isinstance(one, Resumable) for one in client.middleware):
+    middleware = None if isinstance(client, type) else getattr(client, "middleware", None)
+    # Its clients for other platforms have no public class in common; older versions lack some of them.
+    if isinstance(middleware, tuple) and hasattr(client, "with_middleware"):
+        if any(isinstance(one, Resumable) for one in middleware):
             remedy = "wrap a client once; for another policy, wrap the client that it was made from"
             raise ConfigurationError(argument="client", problem="it is wrapped already", remedy=remedy)
         return client
     what = f"the class {client.__name__}" if isinstance(client, type) else f"of type {type(client).__name__}"
-    remedy = "pass anthropic.Anthropic() or anthropic.AsyncAnthropic()"
-    if hasattr(client, "with_options"):  # A client of the SDK's for another platform.
-        remedy += "; give other clients of the SDK middleware=[resumable.Resumable()]"
-    problem = f"it is {what}, neither Anthropic nor AsyncAnthropic"
+    remedy = "pass anthropic.Anthropic(), anthropic.AsyncAnthropic() or the SDK's client for another platform"
+    problem = f"it is {what}, no client of the SDK's"
     raise ConfigurationError(argument="client", problem=problem, remedy=remedy)
 
 

@@ -18,7 +18,7 @@ from resumable._report import EXTENSION
 
 if TYPE_CHECKING:
     from resumable._core.errors import AttemptError
-    from resumable.middleware._flavour import httpx
+    from resumable._sdk import httpx
 
 _STATUS_OF_TYPE = {
     "invalid_request_error": 400,
@@ -32,6 +32,12 @@ _STATUS_OF_TYPE = {
     "api_error": 500,
     "timeout_error": 504,
     "overloaded_error": 529,
+    # Amazon's exceptions inside a stream, with the status that they have before one.
+    "throttlingexception": 429,
+    "validationexception": 400,
+    "modeltimeoutexception": 408,
+    "internalserverexception": 500,
+    "serviceunavailableexception": 503,
 }
 # Newer SDKs have a class per status; where one is missing, its base is what callers can catch.
 _NAMES_OF_STATUS = {
@@ -56,7 +62,7 @@ def class_for(failure: AttemptError | None) -> type[anthropic.APIError]:
     if isinstance(failure, UpstreamStatusError):
         return _class_of_status(failure.status)
     if isinstance(failure, UpstreamEventError):
-        return _class_of_status(_STATUS_OF_TYPE.get(failure.error_type or "", 0))
+        return _class_of_status(_STATUS_OF_TYPE.get((failure.error_type or "").lower(), 0))
     if isinstance(failure, StreamStalledError) or (isinstance(failure, ConnectError) and failure.is_timeout):
         return anthropic.APITimeoutError
     return anthropic.APIConnectionError

@@ -10,16 +10,22 @@ from typing import TYPE_CHECKING, Any, Final
 
 import anthropic
 
-from resumable._core.errors import ConnectError, StreamInterruptedError, StreamStalledError, UpstreamStatusError
-from resumable.middleware._flavour import httpx
+from resumable._core.errors import (
+    AttemptError,
+    ConnectError,
+    StreamInterruptedError,
+    StreamStalledError,
+    UpstreamStatusError,
+)
+from resumable._sdk import httpx
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from resumable._core.errors import AttemptError
-
 # Source: the API's texts for a refused prefill; there is no error code for it.
 _PREFILL_REFUSAL: Final = re.compile(r"prefill|must end with a user message", re.IGNORECASE)
+#: Amazon's own, where the API's is missing.
+_REQUEST_IDS: Final = ("request-id", "x-amzn-requestid")
 # Where the transport keeps only the text, that alone tells a refused certificate from a refused connection.
 _CERTIFICATE: Final = "CERTIFICATE_VERIFY_FAILED"
 
@@ -53,6 +59,8 @@ def of_body(error: Exception, received: int, read_timeout: float) -> AttemptErro
         received: [bytes] Read before it.
         read_timeout: [s] What the transport was told.
     """
+    if isinstance(error, AttemptError):  # Of the framing around the events: it says what is wrong.
+        return error
     if isinstance(error, httpx.ReadTimeout):
         return StreamStalledError("bytes", read_timeout)
     return StreamInterruptedError(type(error).__name__, received)
@@ -65,12 +73,12 @@ def of_status(status: int, headers: Mapping[str, str], body: bytes) -> UpstreamS
     Args:
         status: HTTP status.
         headers: Of the response; names in any case.
-        body: Whole; JSON of the API's, or whatever a proxy sent.
+        body: Whole; JSON of the API's, Amazon's or Google's, or whatever a proxy sent.
     """
     error = _error_of(body)
     details = error.get("details")
     code = details.get("error_code") if isinstance(details, dict) else None
-    kind, message = error.get("type"), error.get("message")
+    kind, message = error.get("type") or _amazons_name(headers), error.get("message")
     failure = UpstreamStatusError(
         status,
         error_type=kind if isinstance(kind, str) else None,
@@ -79,13 +87,24 @@ def of_status(status: int, headers: Mapping[str, str], body: bytes) -> UpstreamS
         should_retry={"true": True, "false": False}.get(headers.get("x-should-retry", "")),
         is_prefill_refusal=isinstance(message, str) and _PREFILL_REFUSAL.search(message) is not None,
     )
-    failure.request_id = headers.get("request-id")
+    failure.request_id = request_id(headers)
     return failure
+
+
+def request_id(headers: Mapping[str, str]) -> str | None:
+    """Give the id by which upstream knows a request."""
+    return next((headers[name] for name in _REQUEST_IDS if name in headers), None)
+
+
+def _amazons_name(headers: Mapping[str, str]) -> str | None:
+    """Give the name of an exception of Amazon's: it stands in a header, before a colon and an address."""
+    return headers.get("x-amzn-errortype", "").partition(":")[0] or None
 
 
 def _error_of(body: bytes) -> dict[str, Any]:
     try:
-        error = json.loads(body).get("error")
+        whole = json.loads(body)
+        error = whole.get("error", whole)  # Amazon's has no such member: the sentence stands outermost.
     except (ValueError, AttributeError, RecursionError):
         return {}
     return error if isinstance(error, dict) else {}

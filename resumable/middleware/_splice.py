@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, Never
 import anthropic
 
 from resumable._report import EXTENSION, headers_of
-from resumable.middleware._flavour import httpx
+from resumable._sdk import httpx
+from resumable.middleware._bedrock import AsyncReframed, Reframed, is_binary
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 #: What no longer describes the body: it is spliced after decoding.
 _STALE_HEADERS: Final = ("content-encoding", "content-length", "transfer-encoding")
-#: Bedrock's binary framing of the same events.
-_AWS_STREAM: Final = "application/vnd.amazon.eventstream"
 #: Not a status of anybody's: the SDK never sees more of the response than that it is no success.
 _NO_RESPONSE: Final = 599
 
@@ -61,13 +60,14 @@ class AsyncBody(httpx.AsyncByteStream):
 def spliced(wire: Plug, body: Body | AsyncBody, report: Report) -> Any:  # noqa: ANN401  # Reason: either colour's
     """Give the first attempt's answer with the session's bytes as its body."""
     answer, original = wire.answer, wire.answer.http_response
-    if original.headers.get("content-type", "").startswith(_AWS_STREAM):
-        return answer  # Not decoded yet: it stays the SDK's own.
+    stream: Body | AsyncBody | Reframed | AsyncReframed = body
+    if is_binary(original):  # The caller's own client decodes it.
+        stream = Reframed(body) if isinstance(body, Body) else AsyncReframed(body)
     headers = [(name, value) for name, value in original.headers.multi_items() if name.lower() not in _STALE_HEADERS]
     response = httpx.Response(
         original.status_code,
         headers=[*headers, *headers_of(report).items()],
-        stream=body,
+        stream=stream,
         request=original.request,
         extensions={**original.extensions, EXTENSION: report},
     )

@@ -16,10 +16,11 @@ import anthropic
 import anyio
 
 from resumable._report import EXTENSION, headers_of
+from resumable._sdk import httpx
 from resumable._watchdog import WATCHDOG
 from resumable.middleware import _failures
+from resumable.middleware._bedrock import AsyncDecoded, Decoded, is_binary
 from resumable.middleware._errors import as_sdk_error
-from resumable.middleware._flavour import httpx
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
@@ -108,7 +109,7 @@ class Plug:
         self._is_closing = False
         self._received = 0
         self._guard = WATCHDOG.watch(response) if self._is_watched else None
-        return response.headers.get("request-id")  # type: ignore[no-any-return]  # Reason: either colour's
+        return _failures.request_id(response.headers)
 
     def _lose(self, response: httpx.Response, error: Exception) -> bytes:
         """Leave an error response without the body that broke: the status has arrived, and it decides."""
@@ -310,17 +311,23 @@ def _body(response: httpx.Response) -> Iterable[bytes]:
     as much for every event as all that we do with it.
     """
     stream = response.stream
+    body: Iterable[bytes]
     if isinstance(stream, httpx.SyncByteStream) and "content-encoding" not in response.headers:
-        return stream
-    return response.iter_bytes()
+        body = stream
+    else:
+        body = response.iter_bytes()
+    return Decoded(body) if is_binary(response) else body
 
 
 def _async_body(response: httpx.Response) -> AsyncIterable[bytes]:
     """Give the decoded body; see `_body`."""
     stream = response.stream
+    body: AsyncIterable[bytes]
     if isinstance(stream, httpx.AsyncByteStream) and "content-encoding" not in response.headers:
-        return stream
-    return response.aiter_bytes()
+        body = stream
+    else:
+        body = response.aiter_bytes()
+    return AsyncDecoded(body) if is_binary(response) else body
 
 
 async def _nothing() -> AsyncIterator[bytes]:

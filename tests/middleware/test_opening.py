@@ -93,19 +93,6 @@ def test_refused_attempts_keep_their_request_id(caller: Caller, body):
     assert len(set(found)) == 3
 
 
-def test_a_binary_stream_stays_the_sdk_s_own(body):
-    """Bedrock frames its events in binary: such an answer is passed on as it came."""
-
-    def answer(request: httpx2.Request) -> httpx2.Response:
-        kind = {"content-type": "application/vnd.amazon.eventstream"}
-        return httpx2.Response(200, headers=kind, content=b"\x00\x01binary", request=request)
-
-    http_client = anthropic.DefaultHttpxClient(transport=httpx2.MockTransport(answer))
-    client = resumable.wrap(anthropic.Anthropic(api_key="sk", base_url="http://upstream.test", http_client=http_client))
-    with client, client.messages.with_streaming_response.create(**body, stream=True) as response:
-        assert b"".join(response.iter_bytes()) == b"\x00\x01binary"
-
-
 @pytest.mark.parametrize("public", [Attempt, Notice, Report])
 def test_the_types_of_the_report_can_be_looked_up(public: type):
     """Tools that read annotations at run time find every name in them."""
