@@ -140,6 +140,30 @@ def first_flaw(
     return None
 
 
+def unreadable(messages: object) -> Refusal | None:  # Reason: whatever a client sent
+    """
+    Find the first role or type that is no string: nothing else can be asked about such a message.
+
+    Args:
+        messages: As sent.
+
+    Returns:
+        ``None`` when every message can be read; whether it is accepted is for `first_flaw` to say.
+    """
+    for number, message in enumerate(messages if isinstance(messages, list) else ()):
+        if not isinstance(message, dict):
+            continue
+        where = f"messages.{number}"
+        blocks = blocks_of(message.get("content"))
+        names = [(f"{where}.role", message.get("role"))]
+        names += [(f"{where}.content.{at}.type", block.get("type")) for at, block in enumerate(blocks)]
+        for name, value in names:
+            if not isinstance(value, str):
+                problem = "Field required" if value is None else "Input should be a valid string"
+                return Refusal(400, "invalid_request_error", f"{name}: {problem}")
+    return None
+
+
 def _shape(asked: Asked) -> Iterator[str]:
     if not asked.messages:
         yield "messages: at least one message is required"

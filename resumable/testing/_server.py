@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _MAX_HEAD = 1024 * 1024
 _LINGER = struct.pack("ii", 1, 0)
+_BACKLOG = 512
 _GZIP_WINDOW = 31
 _REASONS = {200: "OK", 400: "Bad Request", 429: "Too Many Requests", 500: "Internal Server Error"}
 
@@ -57,6 +58,7 @@ class Server:
         self._endpoint = endpoint
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name="scripted-upstream", daemon=True)
+        self._listening: socket.socket
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
         self._connections: set[asyncio.Task[None]] = set()
@@ -64,9 +66,19 @@ class Server:
         self.url = ""
 
     def start(self) -> None:
-        """Start to listen; returns when connections are accepted."""
+        """
+        Start to listen; returns when connections are accepted.
+
+        Raises:
+            OSError: There can be no server: no loopback interface, no free port or file descriptor.
+        """
+        self._listening = socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG)
         self._thread.start()
         self._ready.wait()
+        if not self.url:
+            self._listening.close()
+            self._thread.join()
+            raise self._failures.pop()
 
     def stop(self) -> None:
         """
@@ -82,13 +94,18 @@ class Server:
             raise self._failures[0]
 
     def _run(self) -> None:
-        asyncio.run(self._main())
+        try:
+            asyncio.run(self._main())
+        except Exception as error:  # noqa: BLE001  # Reason: whatever it is, it is raised by `start` or `stop`
+            self._failures.append(error)
+        finally:
+            self._ready.set()
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
-        listener = await asyncio.start_server(self._accept, "127.0.0.1", 0, limit=_MAX_HEAD, backlog=512)
-        self.url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+        listener = await asyncio.start_server(self._accept, sock=self._listening, limit=_MAX_HEAD, backlog=_BACKLOG)
+        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
         self._ready.set()
         await self._stopping.wait()
         listener.close()

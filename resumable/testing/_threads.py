@@ -56,6 +56,8 @@ class Threads:
             return body
         if THREADS_BETA not in headers.get("anthropic-beta", ""):
             return Refusal(400, "invalid_request_error", "thread: Extra inputs are not permitted")
+        if not isinstance(thread, dict):
+            return Refusal(400, "invalid_request_error", "thread: Input should be an object")
         if thread.get("type") != "continue":
             return body
         name = str(thread.get("previous_message_id"))

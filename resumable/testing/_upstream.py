@@ -23,7 +23,7 @@ from ._frames import Frame, Outline, Rendered, render
 from ._log import Recorded, RequestLog
 from ._model import Model, Speech
 from ._replies import Json, Reply, fingerprint
-from ._rules import Refusal, accepts_prefill, first_flaw
+from ._rules import Refusal, accepts_prefill, first_flaw, unreadable
 from ._scripts import Script, as_script
 from ._server import Server
 from ._signatures import signature
@@ -119,8 +119,9 @@ class ScriptedUpstream:
     def start(self) -> None:
         """Serve HTTP on a free port of the loopback interface; a second call does nothing."""
         if self._server is None:
-            self._server = Server(self)
-            self._server.start()
+            server = Server(self)
+            server.start()
+            self._server = server
 
     def stop(self) -> None:
         """Close every connection and end the server's thread; a second call does nothing."""
@@ -288,6 +289,9 @@ class ScriptedUpstream:
         if isinstance(body, Refusal):
             return body
         exchange.body, exchange.expanded = recorded.body, body
+        flaw = unreadable(body.get("messages"))
+        if flaw is not None:
+            return flaw
         messages = normalised(body.get("messages"))
         if not messages:
             return first_flaw(body, version=_OLD_VERSION)

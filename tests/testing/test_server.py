@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import http.client
 import json
+import os
+import resource
 import socket
 import threading
 import urllib.parse
@@ -307,3 +309,24 @@ def test_waiting_for_what_does_not_happen_ends(body):
     upstream.settle(exchange, whole=False)
     upstream.log.wait_idle()
     assert upstream.log[0].whole
+
+
+# Reason: asyncio's loop cannot be finalised when it could not be made.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("spare", [0, 1])
+def test_a_server_that_cannot_start_says_so(spare):
+    """Without file descriptors left, for the socket or for the loop, starting raises; it does not wait for ever."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken = [os.dup(0) for _ in range(spare + 1)]
+    upstream = ScriptedUpstream()
+    for number in taken:
+        os.close(number)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (taken[-1], hard))
+    try:
+        with pytest.raises(OSError, match="open files"):
+            upstream.start()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    upstream.stop()
+    with pytest.raises(RuntimeError, match="not started"):
+        _ = upstream.url

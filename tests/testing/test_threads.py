@@ -50,6 +50,12 @@ def test_a_thread_needs_its_beta(process, body):
         client.post("/v1/messages", body=body | {"thread": CREATE}, cast_to=object)
 
 
+def test_a_thread_is_an_object(process, body):
+    """Anything else is refused like any field of the wrong type."""
+    with process.client(ScriptedUpstream(), {}) as client, pytest.raises(anthropic.BadRequestError, match="an object"):
+        client.beta.messages.create(**body, thread="create", betas=BETA)
+
+
 @pytest.mark.parametrize("how", ["rst", "fin", "eof"])
 def test_an_interrupted_reply_is_not_held(process, body, how):
     """After an interruption the id is unknown: 404 thread_not_found."""
