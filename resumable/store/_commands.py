@@ -1,0 +1,226 @@
+"""
+What each operation that writes sends, and what it makes of the answers, for both colours; pure.
+
+Strategy: an operation is a plan, a generator that yields flights of commands, is sent their replies, and returns the
+value or raises the typed error. A store drives it in six lines; nothing but those differs between sync and async.
+A flight travels at once and its commands are done in order; it may be sent again as it is, whatever became of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from typing import NamedTuple, TypeAlias, TypeVar
+
+from resumable._core.errors import ConfigurationError, LocalProtocolError
+from resumable._core.store_errors import StoreError
+
+from . import _scripts
+from ._keys import OWN_FIELDS, Keys, check_holder, milliseconds
+from ._records import (
+    MAX_EVENTS,
+    SCHEMA,
+    Acquired,
+    Append,
+    Appended,
+    Cancelled,
+    Grant,
+    Lease,
+    Opening,
+)
+from ._replies import Reply, accepted, appended, checkpoint, refusal
+
+T = TypeVar("T")
+Word: TypeAlias = str | int | bytes
+
+
+class Command(NamedTuple):
+    """
+    One command of a flight.
+
+    Attributes:
+        words: As on the wire; for a script its keys and arguments.
+        script: The script to run, if it is one.
+        keys: How many of its words are keys.
+    """
+
+    words: Sequence[Word]
+    script: _scripts.Script | None = None
+    keys: int = 0
+
+
+Flight: TypeAlias = Sequence[Command]
+Plan: TypeAlias = Generator[Flight, Sequence[Reply], T]
+
+CONTROL_KEPT = 1000  # entries; a listener that is further behind learns it from its next append
+_CONTROL_TTL = 86_400_000  # [ms]
+
+
+def run(script: _scripts.Script, keys: Sequence[str], *args: Word) -> Command:
+    """Make the command that runs a script."""
+    return Command((*keys, *args), script, len(keys))
+
+
+def on_the_wire(flight: Flight, *, with_texts: bool = False) -> list[Sequence[Word]]:
+    """
+    Spell a flight out.
+
+    Args:
+        flight: What to send.
+        with_texts: Send each script's text once, for a server that does not know it.
+    """
+    spelt: list[Sequence[Word]] = []
+    sent: set[str] = set()
+    for command in flight:
+        if command.script is None:
+            spelt.append(command.words)
+        elif with_texts and command.script.name not in sent:
+            spelt.append(("EVAL", command.script.text, command.keys, *command.words))
+            sent.add(command.script.name)
+        else:
+            spelt.append(("EVALSHA", command.script.sha, command.keys, *command.words))
+    return spelt
+
+
+def hint(index: str, session_ids: Sequence[str], ahead_ms: int, keep_ms: int, *, only_new: bool = False) -> Command:
+    """Make the command that notes sessions in an index."""
+    return run(_scripts.HINT, [index], ahead_ms, keep_ms, "1" if only_new else "0", *session_ids)
+
+
+def sound(reply: Reply) -> Reply:
+    """
+    Give an answer back unless it is an error.
+
+    Raises:
+        StoreError: It is.
+    """
+    if isinstance(reply, StoreError):
+        raise reply
+    return reply
+
+
+def _flat(fields: Mapping[str, Word]) -> list[Word]:
+    own = OWN_FIELDS & set(fields)
+    if own:
+        raise ConfigurationError(
+            argument="fields", problem=f"{min(own)} is the store's own", remedy="choose another name"
+        )
+    return [word for pair in fields.items() for word in pair]
+
+
+def acquire(
+    names: Keys, session_id: str, holder: str, *, duration: float, ttl: float, opening: Opening | None
+) -> Plan[Acquired]:
+    """Plan `Store.acquire`; the hints go first, so that a crash leaves a hint too many and never one too few."""
+    keys = names.session(session_id)
+    duration_ms, ttl_ms = milliseconds("duration", duration), milliseconds("ttl", ttl)
+    words: list[Word] = [check_holder(holder), duration_ms, ttl_ms, SCHEMA]
+    flight: list[Command] = []
+    if opening is None:
+        words += ["0"]
+    else:
+        words += ["1", opening.request_hash, opening.principal, opening.request, *_flat(opening.fields)]
+        flight.append(hint(names.active, [session_id], duration_ms, ttl_ms))
+        indices = [names.all_sessions, *([names.principal(opening.principal)] if opening.principal else [])]
+        flight += [hint(index, [session_id], 0, 2 * ttl_ms, only_new=True) for index in indices]
+    reply = accepted(session_id, (yield [*flight, run(_scripts.ACQUIRE, keys, *words)])[-1])
+    grant, token = Grant(reply[0].decode().lower()), int(reply[1])
+    before = None if grant is Grant.CREATED else checkpoint(session_id, int(reply[2]), reply[3])
+    last_seq = before.last_seq if before else 0
+    base = before.base if before and grant is Grant.KEPT else last_seq
+    if opening is None:
+        yield [hint(names.active, [session_id], duration_ms, ttl_ms)]
+    return Acquired(Lease(session_id, holder, token, base, duration, ttl), grant, last_seq, before)
+
+
+def append(names: Keys, appends: Sequence[Append]) -> Plan[Sequence[Appended | StoreError]]:
+    """Plan `Store.append`."""
+    flight = [_append(names, one) for one in appends]
+    over = [one.lease.session_id for one in appends if one.end is not None]
+    replies = (yield [*flight, *([Command(("ZREM", names.active, *over))] if over else [])]) if flight else []
+    return [
+        appended(one.lease, reply, seen=one.first_seq - 1)
+        for one, reply in zip(appends, replies[: len(appends)], strict=True)
+    ]
+
+
+def _append(names: Keys, one: Append) -> Command:
+    lease = one.lease
+    if len(one.events) > MAX_EVENTS:
+        problem = f"{len(one.events)} in one append"
+        raise ConfigurationError(argument="events", problem=problem, remedy=f"pass {MAX_EVENTS} at most")
+    if one.first_seq <= lease.base:
+        state = f"writing behind seq {lease.base}"
+        raise LocalProtocolError(input=f"appending from seq {one.first_seq}", state=state)
+    if one.end is not None and not one.end.is_over:
+        problem = f"{one.end.value} is no end"
+        raise ConfigurationError(argument="end", problem=problem, remedy="pass COMPLETE, FAILED or CANCELLED")
+    return run(
+        _scripts.APPEND,
+        names.session(lease.session_id),
+        lease.token,
+        lease.holder,
+        one.first_seq,
+        len(one.events),
+        milliseconds("duration", lease.duration),
+        milliseconds("ttl", lease.ttl),
+        one.end.value if one.end else "",
+        *one.events,
+        *_flat(one.fields),
+    )
+
+
+def renew(names: Keys, leases: Sequence[Lease]) -> Plan[Sequence[Appended | StoreError]]:
+    """Plan `Store.renew`."""
+    spans = [(milliseconds("duration", lease.duration), milliseconds("ttl", lease.ttl)) for lease in leases]
+    flight = [
+        run(_scripts.RENEW, names.session(lease.session_id), lease.token, lease.holder, *span)
+        for lease, span in zip(leases, spans, strict=True)
+    ]
+    for span in sorted(set(spans)):
+        ids = [lease.session_id for lease, its in zip(leases, spans, strict=True) if its == span]
+        flight.append(hint(names.active, ids, *span))
+    replies = (yield flight) if flight else []
+    return [
+        appended(lease, reply, seen=lease.base) for lease, reply in zip(leases, replies[: len(leases)], strict=True)
+    ]
+
+
+def release(names: Keys, lease: Lease) -> Plan[None]:
+    """Plan `Store.release`."""
+    keys = names.session(lease.session_id)
+    ttl_ms = milliseconds("ttl", lease.ttl)
+    [reply, _] = yield [
+        run(_scripts.RELEASE, keys[:2], lease.token, lease.holder),
+        hint(names.active, [lease.session_id], 0, ttl_ms),
+    ]
+    error = refusal(lease.session_id, reply, token=lease.token)
+    if error is not None:
+        raise error
+
+
+def orphan(names: Keys, session_id: str) -> Plan[bool]:
+    """Plan `Store.orphan`."""
+    [reply] = yield [run(_scripts.ORPHAN, names.session(session_id)[:2])]
+    match reply:
+        case [b"HELD" | b"ENDED", *_]:
+            return False
+        case _:
+            accepted(session_id, reply)
+            return True
+
+
+def cancel(names: Keys, session_id: str, reason: str) -> Plan[Cancelled]:
+    """Plan `Store.cancel`; the control stream is a hint, so it goes last: the flag is what counts."""
+    if not reason:
+        raise ConfigurationError(argument="reason", problem="empty", remedy="say in a word why")
+    [reply] = yield [run(_scripts.CANCEL, names.session(session_id), reason)]
+    match accepted(session_id, reply):
+        case [b"ASKED", holder, last]:
+            yield [
+                Command(("XADD", names.control, "MAXLEN", "~", CONTROL_KEPT, "*", "cancel", session_id)),
+                Command(("PEXPIRE", names.control, _CONTROL_TTL)),
+            ]
+            return Cancelled(holder.decode(errors="replace"), last)
+        case answer:
+            yield [Command(("ZREM", names.active, session_id))]
+            return Cancelled("", answer[1])

@@ -1,0 +1,232 @@
+"""
+What the scripts and commands answered, as values or typed errors.
+
+Pure; replies are what the wire carries: bytes, integers and lists, nested. An error is a value here, since one answer
+of a flight must not hide the others.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from resumable._core.store_errors import (
+    CursorError,
+    FencedError,
+    LeaseHeldError,
+    LogLostError,
+    LogRewoundError,
+    SeqExpiredError,
+    SessionConflictError,
+    SessionEndedError,
+    SessionNotFoundError,
+    SessionSchemaError,
+    StoreError,
+    StoreUnavailableError,
+)
+
+from ._keys import OWN_FIELDS
+from ._records import SCHEMA, Appended, Checkpoint, Cursor, Entry, Lease, Marker, Recorded, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+Reply: TypeAlias = Any  # Reason: RESP is recursive and untyped; it is narrowed where it is read
+SECOND = 1000.0  # [ms]
+
+# Refusals whose facts are those of the error, in order.
+_SAID: dict[bytes, Callable[..., StoreError]] = {
+    b"MISSING": SessionNotFoundError,
+    b"LOST": LogLostError,
+    b"ENDED": SessionEndedError,
+    b"CONFLICT": SessionConflictError,
+}
+
+
+def refusal(session_id: str, reply: Reply, *, token: int = 0, seen: int = 0) -> StoreError | None:
+    """
+    Tell why a script refused; `None` if it did not.
+
+    Args:
+        session_id: The session it was about.
+        reply: Its answer, or the error that came in place of one.
+        token: The caller's own, where it has one.
+        seen: Seq of the last event that the caller knows to be acknowledged.
+    """
+    error: StoreError | None = None
+    match reply:
+        case StoreError():
+            error = reply
+        case [bytes(tag), *facts] if tag in _SAID:
+            error = _SAID[tag](session_id, *(_text(fact) if isinstance(fact, bytes) else fact for fact in facts))
+        case [b"FENCED", highest, holder]:
+            error = FencedError(session_id, token, int(highest), _text(holder))
+        case [b"GAP", last]:
+            error = LogRewoundError(session_id, seen, last)
+        case [b"HELD", holder, left]:
+            error = LeaseHeldError(session_id, _text(holder), left / SECOND)
+        case [b"SCHEMA", found]:
+            error = SessionSchemaError(session_id, _text(found), SCHEMA)
+        case _:
+            pass
+    return error
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode(errors="replace")
+
+
+def accepted(session_id: str, reply: Reply) -> Sequence[Reply]:
+    """
+    Give the answer of a script back, or raise what it says.
+
+    Raises:
+        StoreError: The script refused.
+    """
+    error = refusal(session_id, reply)
+    if error is not None:
+        raise error
+    if not isinstance(reply, list):  # Something that is no store of ours, or a proxy, answered.
+        raise StoreUnavailableError(reason="refused", cause_name=type(reply).__name__, retryable=False)
+    return reply
+
+
+def appended(lease: Lease, reply: Reply, *, seen: int) -> Appended | StoreError:
+    """Read the answer to an append or a renewal."""
+    error = refusal(lease.session_id, reply, token=lease.token, seen=seen)
+    if error is not None:
+        return error
+    match reply:
+        case [b"OK", int(last), int(written), bytes(cancel)]:
+            return Appended(last, written, cancel.decode(errors="replace") or None)
+        case _:
+            return StoreUnavailableError("refused", type(reply).__name__, retryable=False)
+
+
+def checkpoint(session_id: str, now_ms: int, flat: Sequence[bytes]) -> Checkpoint:
+    """
+    Read a checkpoint from what HGETALL answers.
+
+    Raises:
+        SessionSchemaError: A newer version wrote it.
+        LogLostError: Fields that every checkpoint has are missing.
+    """
+    fields = {flat[i].decode(errors="replace"): flat[i + 1] for i in range(0, len(flat), 2)}
+    schema = fields.get("schema", b"0").decode(errors="replace")
+    if not schema.partition(".")[0].isdecimal() or int(schema.partition(".")[0]) > SCHEMA:
+        raise SessionSchemaError(session_id, schema, SCHEMA)
+    try:
+        return Checkpoint(
+            session_id=session_id,
+            status=Status(fields["status"].decode()),
+            last_seq=int(fields["last_seq"]),
+            base=int(fields["base"]),
+            token=int(fields["token"]),
+            holder=fields["holder"].decode(errors="replace"),
+            lease_left=max(int(fields["lease_until_ms"]) - now_ms, 0) / SECOND,
+            takeovers=int(fields["takeovers"]),
+            cancel=fields["cancel"].decode(errors="replace") if "cancel" in fields else None,
+            principal=fields["principal"].decode(errors="replace"),
+            request_hash=fields["request_hash"].decode(errors="replace"),
+            created=int(fields["created_ms"]) / SECOND,
+            updated=int(fields["updated_ms"]) / SECOND,
+            schema=schema,
+            fields={name: value for name, value in fields.items() if name not in OWN_FIELDS},
+        )
+    except (KeyError, ValueError) as exc:
+        raise LogLostError(session_id, "checkpoint") from exc
+
+
+def looked(session_id: str, reply: Reply) -> Checkpoint | StoreError:
+    """Read the answer to a look."""
+    try:
+        _, now_ms, flat = accepted(session_id, reply)
+        return checkpoint(session_id, int(now_ms), flat)
+    except StoreError as exc:
+        return exc
+
+
+def entry_id(raw: bytes) -> Cursor:
+    """Read the id of an entry."""
+    token, _, seq = raw.partition(b"-")
+    return Cursor(int(token), int(seq))
+
+
+def entries(session_id: str, raw: Iterable[Reply]) -> list[Entry]:
+    """
+    Read what XRANGE and XREAD answer for one log.
+
+    Raises:
+        SessionSchemaError: There is a marker that a newer version wrote.
+    """
+    found: list[Entry] = []
+    for name, fields in raw:
+        token, _, seq = name.partition(b"-")
+        if fields[0] == b"d":
+            found.append(Recorded(int(token), int(seq), fields[1]))
+        else:
+            found.append(_marker(session_id, int(token), dict(zip(fields[::2], fields[1::2], strict=True))))
+    return found
+
+
+def _marker(session_id: str, token: int, fields: dict[bytes, bytes]) -> Marker:
+    try:
+        status = Status(fields[b"status"].decode())
+        after = entry_id(fields[b"after"]) if b"after" in fields else None
+        return Marker(token, status, fields[b"holder"].decode(errors="replace"), int(fields[b"base"]), after)
+    except (KeyError, ValueError) as exc:
+        raise SessionSchemaError(session_id, "of a marker", SCHEMA) from exc
+
+
+def check_chain(session_id: str, before: Cursor | None, following: Iterable[Entry]) -> None:
+    """
+    Check that entries follow a cursor, and each other, without a hole (law L6).
+
+    Each event names its predecessor by its seq, each marker by `after`.
+
+    Args:
+        session_id: The session's ID.
+        before: The cursor; `None` for the beginning of the log.
+        following: What the log holds behind it.
+
+    Raises:
+        LogRewoundError: The log went back behind the cursor and on from there.
+        SeqExpiredError: Something between was removed.
+    """
+    token, seq = before or (0, 0)
+    base = 0 if before is None else -1  # of a marker; a cursor alone does not tell
+    for entry in following:
+        if isinstance(entry, Recorded):
+            if entry.token != token or (entry.seq != (seq or base) + 1 and (seq or base) >= 0):
+                raise SeqExpiredError(session_id, (seq or max(base, 0)) + 1, entry.seq)
+            seq = entry.seq
+            continue
+        after = entry.after or Cursor(0, 0)
+        if after < (token, seq):
+            raise LogRewoundError(session_id, seq or max(base, entry.base), entry.base)
+        if after > (token, seq):
+            raise SeqExpiredError(session_id, seq + 1, entry.base + 1)
+        token, seq, base = entry.token, 0, entry.base
+
+
+def check_found(session_id: str, cursor: Cursor, following: Sequence[Entry], first: Entry) -> None:
+    """
+    Tell what became of the entry that a cursor names, which the log does not hold.
+
+    Args:
+        session_id: The session's ID.
+        cursor: The cursor.
+        following: What the log holds behind it; not empty.
+        first: The first entry of the log.
+
+    Raises:
+        LogRewoundError: It was lost, and the log has gone on without it.
+        SeqExpiredError: The log begins behind it.
+        CursorError: It never was.
+    """
+    entry = following[0]
+    if isinstance(entry, Marker) and (entry.after or Cursor(0, 0)) < cursor:
+        raise LogRewoundError(session_id, cursor.seq or entry.base, entry.base)
+    if first == entry:
+        earliest = entry.seq if isinstance(entry, Recorded) else entry.base + 1
+        raise SeqExpiredError(session_id, cursor.seq + 1, earliest)
+    raise CursorError(str(cursor), "not one of this log's")
