@@ -76,6 +76,8 @@ TWINS: tuple[tuple[str, str, str], ...] = (
     ("middleware/_bedrock.py", "Reframed.__next__", "AsyncReframed.__anext__"),
     ("middleware/_bedrock.py", "Reframed.close", "AsyncReframed.aclose"),
     ("middleware/_splice.py", "Body.close", "AsyncBody.aclose"),
+    ("middleware/_threads.py", "ThreadBody.__next__", "AsyncThreadBody.__anext__"),
+    ("middleware/_threads.py", "ThreadBody.fetch", "AsyncThreadBody.fetch"),
     ("middleware/_wire.py", "SDKWire.open", "AsyncSDKWire.open"),
     ("middleware/_wire.py", "SDKWire.read", "AsyncSDKWire.read"),
     ("middleware/_wire.py", "SDKWire.close", "AsyncSDKWire.close"),
@@ -86,6 +88,7 @@ COLOURED = (
     "middleware/__init__.py",
     "middleware/_bedrock.py",
     "middleware/_splice.py",
+    "middleware/_threads.py",
     "middleware/_wire.py",
 )
 # Async functions of those files that have no twin, with the reason.

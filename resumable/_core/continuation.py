@@ -16,6 +16,7 @@ import msgspec
 from resumable._core.budget import ESTIMATE_ERROR, estimate_tokens, remaining_tokens, surfaced_tokens
 from resumable._core.errors import Obstacle
 from resumable._core.hold import is_structured, split_blank_end
+from resumable._core.threads import previous_id
 from resumable._core.transcript import SERVER_CALLS, THINKING, is_result
 
 if TYPE_CHECKING:
@@ -137,8 +138,7 @@ def survey(transcript: Transcript) -> Situation:
 
 def request_obstacle(body: dict[str, Any]) -> Obstacle | None:
     """Why no continuation of this request can be made, whatever was delivered, or `None`."""
-    thread = body.get("thread")
-    if isinstance(thread, dict) and thread.get("type") == "continue":
+    if previous_id(body) is not None:
         return Obstacle.THREAD
     return Obstacle.CREDIT if body.get("fallback_credit_token") else None
 

@@ -27,6 +27,7 @@ from resumable._core.continuation import (
 )
 from resumable._core.errors import (
     AttemptError,
+    ConnectError,
     NotContinuableError,
     Obstacle,
     RecoveryError,
@@ -107,8 +108,11 @@ class Recovery:
         memory: Memory,
         chance: Callable[[], float],
         started_at: float,
+        rebuild: Callable[[], dict[str, Any]] | None = None,
     ) -> None:
         self._body = body
+        self._rebuild = rebuild
+        self._has_broken = False
         self._rules = rules
         self._memory = memory
         self._chance = chance
@@ -129,6 +133,7 @@ class Recovery:
         """
         if self.first_failure is None:
             self.first_failure = failure
+        self._tell_all(failure)
         situation = survey(transcript)
         if situation is Situation.TOOL_USE:
             return Finish("tool_use")
@@ -142,6 +147,13 @@ class Recovery:
                 self.history.attempts, failure, limit=verdict.limit, retry_after=verdict.retry_after
             )
         return self._go_on(situation, transcript, verdict.delay, now)
+
+    def _tell_all(self, failure: AttemptError) -> None:
+        """Carry the whole conversation from the first broken stream on: upstream may hold all of its reply, or none."""
+        if not isinstance(failure, UpstreamStatusError | ConnectError):  # Before a stream nothing was held.
+            self._has_broken = True
+            if self._rebuild is not None:
+                self._body, self._rebuild = self._rebuild(), None
 
     def join(self) -> None:
         """Note that a continuation joined; the next seam is a new one."""
@@ -222,8 +234,9 @@ class Recovery:
             kind = obstacle(transcript.blocks)
             reason = Obstacle.OPEN_BLOCK if kind in _CALLS else Obstacle.UNKNOWN_BLOCK
             return NotContinuableError(attempts, self.first_failure, reason=reason, block_type=kind)
-        bound = None if situation is Situation.RESTART else request_obstacle(body)
-        if bound is not None:
+        bound = request_obstacle(body)
+        is_fresh = not self._has_broken or bool(transcript.blocks)
+        if bound is not None and not (situation is Situation.RESTART and (bound is Obstacle.CREDIT or is_fresh)):
             return NotContinuableError(attempts, self.first_failure, reason=bound)
         allowed = frozenset(self._rules.strategies or (strategy.value for strategy in Strategy))
         usable = strategies(situation, body, allowed, self._memory, now)

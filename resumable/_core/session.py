@@ -93,6 +93,7 @@ class Session:
         chance: Callable[[], float],
         session_id: str,
         now: float,
+        rebuild: Callable[[], dict[str, Any]] | None = None,
     ) -> None:
         """
         Start a session; nothing is sent before the first action is asked for.
@@ -105,10 +106,10 @@ class Session:
             chance: Draws from [0, 1).
             session_id: The session's ID.
             now: [s] The driver's clock.
+            rebuild: Makes *body* carry the whole conversation, where it continues one that upstream holds.
         """
-        self._body = body
         self._policy = policy
-        self._recovery = Recovery(body, policy, memory, chance, now)
+        self._recovery = Recovery(body, policy, memory, chance, now, rebuild)
         self._watch = Watch(policy, now)
         self._plan = Plan(Strategy.ORIGINAL, body)
         self._resume_at = now

@@ -20,6 +20,7 @@ from resumable._core.session import Session
 from resumable._drive import AsyncDriver, Driver, SystemClock, Teller
 from resumable._policy import RetryPolicy
 from resumable.middleware._splice import AsyncBody, Body, refused, spliced
+from resumable.middleware._threads import AsyncThreadBody, SharedThreads, ThreadBody
 from resumable.middleware._wire import AsyncSDKWire, AttemptRequest, SDKWire
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from resumable._core.report import Notice
     from resumable._drive import Clock
+    from resumable.middleware._threads import Turn
 
 __all__ = ("Resumable", "wrap")
 
@@ -90,27 +92,37 @@ class Resumable(anthropic.Middleware):
         self._clock: Clock = clock or SystemClock()
         self._chance = chance
         self._memory = Memory()
+        self._threads = SharedThreads(self._clock)
 
     def handle(self, request: anthropic.APIRequest, call_next: anthropic.CallNext) -> anthropic.APIResponse[Any]:
         """Make one call's stream unbreakable; anything else passes through."""
         if not _is_message(request):
             return call_next(request)
         request = _sanitised(request)
+        asked = _body_of(request)
+        turn = self._threads.turn(asked)
+        answer: anthropic.APIResponse[Any]
+        if turn is not None and turn.is_lost:
+            answer = turn.not_found(request, anthropic.APIResponse)
+            return answer
         if not request.stream:
-            return call_next(request)
-        session = self._session(request)
+            answer = call_next(request)
+            return answer if turn is None else turn.noted(answer)
+        session = self._session(request, asked, turn)
         wire = SDKWire(request, call_next, **self._wire_options())
         driver = Driver(session, wire, self._clock, Teller(session, self._on_recovery))
+        body = Body(driver) if turn is None else ThreadBody(driver, turn)
         try:
             error = driver.start()
+            if error is not None:
+                answer = refused(wire, error, request, session.report)
+                return answer
+            answer = spliced(wire, body, session.report)
+            if isinstance(body, ThreadBody) and not body.fetch():
+                answer = body.turn.not_found(request, anthropic.APIResponse, session.report)
         except BaseException:
             driver.close()
             raise
-        answer: anthropic.APIResponse[Any] = (
-            spliced(wire, Body(driver), session.report)
-            if error is None
-            else refused(wire, error, request, session.report)
-        )
         return answer
 
     async def handle_async(
@@ -120,27 +132,33 @@ class Resumable(anthropic.Middleware):
         if not _is_message(request):
             return await call_next(request)
         request = _sanitised(request)
+        asked = _body_of(request)
+        turn = self._threads.turn(asked)
+        answer: anthropic.AsyncAPIResponse[Any]
+        if turn is not None and turn.is_lost:
+            answer = turn.not_found(request, anthropic.AsyncAPIResponse)
+            return answer
         if not request.stream:
-            return await call_next(request)
-        session = self._session(request)
+            answer = await call_next(request)
+            return answer if turn is None else turn.noted(answer)
+        session = self._session(request, asked, turn)
         wire = AsyncSDKWire(request, call_next, **self._wire_options())
         driver = AsyncDriver(session, wire, self._clock, Teller(session, self._on_recovery))
+        body = AsyncBody(driver) if turn is None else AsyncThreadBody(driver, turn)
         try:
             error = await driver.start()
+            if error is not None:
+                answer = refused(wire, error, request, session.report)
+                return answer
+            answer = spliced(wire, body, session.report)
+            if isinstance(body, AsyncThreadBody) and not await body.fetch():
+                answer = body.turn.not_found(request, anthropic.AsyncAPIResponse, session.report)
         except BaseException:
             await driver.aclose()
             raise
-        answer: anthropic.AsyncAPIResponse[Any] = (
-            spliced(wire, AsyncBody(driver), session.report)
-            if error is None
-            else refused(wire, error, request, session.report)
-        )
         return answer
 
-    def _session(self, request: anthropic.APIRequest) -> Session:
-        body: Any = request.json
-        if request.options.extra_json:  # `extra_body=`: the SDK merges it later, and it may turn thinking on.
-            body = {**body, **request.options.extra_json}
+    def _session(self, request: anthropic.APIRequest, body: dict[str, Any], turn: Turn | None) -> Session:
         return Session(
             body,
             policy=self._policy,
@@ -149,6 +167,7 @@ class Resumable(anthropic.Middleware):
             chance=self._chance,
             session_id=secrets.token_urlsafe(16),
             now=self._clock.now(),
+            rebuild=None if turn is None else turn.rebuild,
         )
 
     def _wire_options(self) -> dict[str, Any]:
@@ -237,6 +256,13 @@ def _is_message(request: anthropic.APIRequest) -> bool:
         return False
     path = request.url.partition("?")[0].rstrip("/")
     return request.method.upper() == "POST" and path.endswith("/v1/messages") and isinstance(request.json, dict)
+
+
+def _body_of(request: anthropic.APIRequest) -> dict[str, Any]:
+    body: Any = request.json
+    if request.options.extra_json:  # `extra_body=`: the SDK merges it later, and it may turn thinking on.
+        body = {**body, **request.options.extra_json}
+    return body  # type: ignore[no-any-return]  # Reason: `_is_message` has looked
 
 
 def _sanitised(request: anthropic.APIRequest) -> anthropic.APIRequest:

@@ -6,6 +6,7 @@ import pytest
 
 from resumable._core.continuation import Memory, Plan, Strategy
 from resumable._core.errors import (
+    ConnectError,
     Exhausted,
     NotContinuableError,
     Obstacle,
@@ -125,10 +126,9 @@ def test_request_or_policy_may_stand_in_the_way(reason, fields):
     assert (error.reason, error.block_type, error.last) == (reason, None, LOST)
 
 
-@pytest.mark.parametrize("fields", [{"thread": {"type": "continue"}}, {"fallback_credit_token": "c"}])
-def test_request_bound_byte_for_byte_may_still_be_restarted(fields):
+def test_request_bound_byte_for_byte_may_still_be_restarted():
     """The very same body is sent again as long as nothing was delivered."""
-    desk = Desk(start(), **fields)
+    desk = Desk(start(), fallback_credit_token="c")
     assert desk.ask().plan.body is desk.body
 
 
@@ -281,3 +281,42 @@ def test_first_failure_is_kept():
     desk.ask(first)
     desk.ask(LOST)
     assert desk.recovery.first_failure is first
+
+
+CONTINUE = {"thread": {"type": "continue", "previous_message_id": "m"}}
+WHOLE = {"model": NEW, "max_tokens": 8000, "messages": [ASK, ASK], "thread": {"type": "create"}}
+REFUSALS = [UpstreamStatusError(529, "overloaded_error"), ConnectError("ConnectError")]
+
+
+def threaded(written):
+    """Make a desk whose request continues a conversation that is known."""
+    desk = Desk(written, **CONTINUE)
+    desk.recovery = Recovery(desk.body, RetryPolicy(), desk.memory, lambda: 0.5, 0.0, lambda: WHOLE)
+    return desk
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=["status", "connect"])
+def test_a_continue_is_sent_again_until_a_stream_of_it_broke(refusal):
+    """Before a stream upstream holds nothing of a reply; from then on nobody knows, so all of it is told."""
+    desk = threaded(start())
+    assert desk.ask(refusal).plan.body is desk.body
+    assert desk.ask(LOST).plan.body is WHOLE
+    assert desk.ask(refusal).plan.body is WHOLE
+
+
+def test_a_continue_that_broke_in_its_text_goes_on_with_the_whole_conversation():
+    """The transcript is added to all that was said before."""
+    plan = threaded(TEXT).ask().plan
+    assert plan.strategy is Strategy.USER_TURN
+    assert plan.body["messages"][:2] == WHOLE["messages"]
+    assert plan.body["thread"] == {"type": "create"}
+
+
+def test_a_continue_of_something_unknown_is_lost_when_its_stream_breaks():
+    """With nothing delivered the error says so, and who asked can tell all of it; thinking alone is asked for again."""
+    desk = Desk(start(), **CONTINUE)
+    assert desk.ask(REFUSALS[0]).plan.strategy is Strategy.RESTART
+    lost = desk.ask()
+    assert isinstance(lost, NotContinuableError)
+    assert lost.reason is Obstacle.THREAD
+    assert Desk(start() + block(0, "thinking"), **CONTINUE).ask().plan.strategy is Strategy.RESTART
