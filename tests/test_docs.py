@@ -95,13 +95,17 @@ def test_there_are_examples_to_run():
 @pytest.mark.parametrize("snippet", EXAMPLES, ids=by_name)
 def test_examples_run_as_they_stand(snippet: Snippet, monkeypatch, capsys):
     """Each example runs against an upstream that breaks its stream, and prints what the page says."""
+    if "Bedrock" in snippet.source:
+        pytest.importorskip("botocore", reason="anthropic[bedrock] brings it")
     reply, faults = eval(snippet.faults or "", vars(testing))
     space: dict[str, Any] = {"__name__": "__main__"}
     with testing.ScriptedUpstream(reply, faults) as upstream:
-        monkeypatch.setenv("ANTHROPIC_BASE_URL", upstream.url)
-        monkeypatch.setenv("ANTHROPIC_API_KEY", "any")
+        for name in ("ANTHROPIC_BASE_URL", "ANTHROPIC_BEDROCK_BASE_URL"):
+            monkeypatch.setenv(name, upstream.url)
+        for name in ("ANTHROPIC_API_KEY", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "any")
         exec(compile(snippet.source, snippet.name, "exec"), space)
-        if isinstance(client := space.get("client"), anthropic.Anthropic):
+        if isinstance(client := space.get("client"), anthropic.Anthropic | anthropic.AnthropicBedrock):
             client.close()
         assert len(upstream.log.messages) >= len(faults), "not every fault was met"
     told = capsys.readouterr().out

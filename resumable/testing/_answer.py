@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import msgspec
 
-from ._frames import Frame
+from ._frames import PING, Frame
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -106,6 +106,7 @@ class Answer:
         pause: [seconds] Wait before each frame.
         length: [bytes] ``None`` frames the body in chunked encoding; else the announced content-length.
         whole: Whether everything the upstream meant to send is in `frames`.
+        ping: What a stall sends that goes on with pings.
     """
 
     status: int
@@ -115,6 +116,7 @@ class Answer:
     pause: float = 0.0
     length: int | None = None
     whole: bool = True
+    ping: bytes = PING
 
     @property
     def body(self) -> bytes:

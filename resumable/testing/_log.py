@@ -29,8 +29,10 @@ class Recorded:
         method: HTTP method.
         path: Path without the query.
         query: The query, as sent.
-        headers: In lower case. They hold the caller's key: do not print them.
+        headers: In lower case, with those that a platform carries in the body. They hold the caller's key: do not
+            print them.
         body: The parsed body; ``None`` when it is no JSON object.
+        platform: By which platform it came: ``anthropic``, ``bedrock`` or ``vertex``.
         strategy: What the upstream took the request for, also when it refused it.
         variant: Which wording of the reply it got.
         status: Status it was answered with; 0 when it got no response.
@@ -48,6 +50,7 @@ class Recorded:
     query: str
     headers: Mapping[str, str]
     body: Json | None
+    platform: str = "anthropic"
     strategy: Strategy = "other"
     variant: int = 0
     status: int = 0

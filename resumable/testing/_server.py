@@ -17,8 +17,6 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ._frames import PING
-
 if TYPE_CHECKING:
     from ._answer import Answer
     from ._exchange import Endpoint, Exchange
@@ -238,7 +236,7 @@ class _Connection:
             await asyncio.sleep(pause)
             left -= pause
             if ending.pings:
-                await body.write(PING)
+                await body.write(answer.ping)
 
     async def _reset(self) -> None:
         connected: socket.socket = self._writer.get_extra_info("socket")

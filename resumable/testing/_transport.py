@@ -1,5 +1,5 @@
 """
-Carry out answers in process, for the sync and the async HTTP client of the SDK.
+Carry out answers in process, for the sync and the async HTTP client of the installed SDK.
 
 No socket is opened and no real time passes: silence advances the upstream's clock by the caller's read timeout and
 then raises what the HTTP client would raise.
@@ -10,9 +10,7 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING
 
-import httpx2
-
-from ._frames import PING
+from resumable._sdk import httpx
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -26,13 +24,13 @@ _CLOSED = "[Errno 9] Bad file descriptor"
 _SILENT = "timed out"
 
 
-class ScriptedTransport(httpx2.BaseTransport):
-    """A transport for `httpx2.Client`; made by `ScriptedUpstream.transport`, safe to share between threads."""
+class ScriptedTransport(httpx.BaseTransport):
+    """A transport for `httpx.Client`; made by `ScriptedUpstream.transport`, safe to share between threads."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._pool = _Pool(endpoint)
 
-    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Answer one request."""
         delivery = self._pool.open(request, request.read())
         return delivery.response(_SyncBody(delivery))
@@ -42,13 +40,13 @@ class ScriptedTransport(httpx2.BaseTransport):
         self._pool.close()
 
 
-class AsyncScriptedTransport(httpx2.AsyncBaseTransport):
-    """A transport for `httpx2.AsyncClient`; made by `ScriptedUpstream.async_transport`."""
+class AsyncScriptedTransport(httpx.AsyncBaseTransport):
+    """A transport for `httpx.AsyncClient`; made by `ScriptedUpstream.async_transport`."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._pool = _Pool(endpoint)
 
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Answer one request."""
         delivery = self._pool.open(request, await request.aread())
         return delivery.response(_AsyncBody(delivery))
@@ -65,7 +63,7 @@ class _Pool:
         self.endpoint = endpoint
         self._idle = 0
 
-    def open(self, request: httpx2.Request, payload: bytes) -> _Delivery:
+    def open(self, request: httpx.Request, payload: bytes) -> _Delivery:
         """Send a request; raises what the client would if no response comes."""
         headers = {name.lower(): value for name, value in request.headers.items()}
         target = request.url.raw_path.decode("ascii")
@@ -78,7 +76,7 @@ class _Pool:
         delivery = _Delivery(self, exchange, request, timeout)
         if exchange.answer.ending.early:
             failure = delivery.failure()
-            delivery.end(failed=not isinstance(failure, httpx2.ReadTimeout))
+            delivery.end(failed=not isinstance(failure, httpx.ReadTimeout))
             raise failure
         return delivery
 
@@ -99,7 +97,7 @@ class _Pool:
 class _Delivery:
     """One answer on its way to the client; both colours read it through `parts`."""
 
-    def __init__(self, pool: _Pool, exchange: Exchange, request: httpx2.Request, timeout: float | None) -> None:
+    def __init__(self, pool: _Pool, exchange: Exchange, request: httpx.Request, timeout: float | None) -> None:
         self._pool = pool
         self._exchange = exchange
         self._request = request
@@ -113,7 +111,7 @@ class _Delivery:
     def answer(self) -> Answer:
         return self._exchange.answer
 
-    def response(self, body: httpx2.SyncByteStream | httpx2.AsyncByteStream) -> httpx2.Response:
+    def response(self, body: httpx.SyncByteStream | httpx.AsyncByteStream) -> httpx.Response:
         answer = self.answer
         headers = list(answer.headers)
         if self._gzip is not None:
@@ -122,14 +120,14 @@ class _Delivery:
             headers.append(("transfer-encoding", "chunked"))
         else:
             headers.append(("content-length", str(answer.length)))
-        return httpx2.Response(answer.status, headers=headers, stream=body, request=self._request)
+        return httpx.Response(answer.status, headers=headers, stream=body, request=self._request)
 
     def parts(self) -> Iterator[bytes]:
         """Give the body piece by piece, then end as the answer says."""
         answer = self.answer
         for part in answer.frames:
             if self._ended:
-                raise httpx2.ReadError(_CLOSED, request=self._request)
+                raise httpx.ReadError(_CLOSED, request=self._request)
             self._wait(answer.pause)
             # Counted before it is given: a reader that stops here has had it.
             self._exchange.recorded.bytes_sent += len(part.payload)
@@ -145,10 +143,10 @@ class _Delivery:
             while left > 0 and not self._ended:
                 self._wait(answer.ending.ping_every)
                 left -= answer.ending.ping_every
-                yield self._packed(PING)
+                yield self._packed(answer.ping)
         failure = self.failure()
         # Who times out is the one who closes.
-        self.end(failed=not isinstance(failure, httpx2.ReadTimeout))
+        self.end(failed=not isinstance(failure, httpx.ReadTimeout))
         raise failure
 
     def _packed(self, payload: bytes) -> bytes:
@@ -163,27 +161,27 @@ class _Delivery:
         if self._timeout is not None and seconds > self._timeout:
             clock.advance(self._timeout)
             self.end()
-            raise httpx2.ReadTimeout(_SILENT, request=self._request)
+            raise httpx.ReadTimeout(_SILENT, request=self._request)
         clock.advance(seconds)
 
-    def failure(self) -> httpx2.TransportError:
+    def failure(self) -> httpx.TransportError:
         """Say what the client sees of the answer's ending."""
         ending = self.answer.ending
         if ending.how == "stall" and not ending.pings:
             limit = ending.seconds if self._timeout is None else min(self._timeout, ending.seconds)
             self._pool.endpoint.clock.advance(limit)
             if limit < ending.seconds or self._timeout == limit:
-                return httpx2.ReadTimeout(_SILENT, request=self._request)
+                return httpx.ReadTimeout(_SILENT, request=self._request)
         if ending.how == "refused":
-            return httpx2.ConnectError("[Errno 111] Connection refused", request=self._request)
+            return httpx.ConnectError("[Errno 111] Connection refused", request=self._request)
         if ending.how == "rst":
-            return httpx2.ReadError("[Errno 104] Connection reset by peer", request=self._request)
+            return httpx.ReadError("[Errno 104] Connection reset by peer", request=self._request)
         text = (
             "Server disconnected without sending a response."
             if ending.early
             else "peer closed connection without sending complete message body (incomplete chunked read)"
         )
-        return httpx2.RemoteProtocolError(text, request=self._request)
+        return httpx.RemoteProtocolError(text, request=self._request)
 
     def end(self, *, reusable: bool = False, failed: bool = False) -> None:
         """Give the connection back, once; closing before its end, or a failure, makes it useless."""
@@ -195,7 +193,7 @@ class _Delivery:
         self._pool.release(reusable=reusable)
 
 
-class _SyncBody(httpx2.SyncByteStream):
+class _SyncBody(httpx.SyncByteStream):
     def __init__(self, delivery: _Delivery) -> None:
         self._delivery = delivery
 
@@ -206,7 +204,7 @@ class _SyncBody(httpx2.SyncByteStream):
         self._delivery.end()
 
 
-class _AsyncBody(httpx2.AsyncByteStream):
+class _AsyncBody(httpx.AsyncByteStream):
     def __init__(self, delivery: _Delivery) -> None:
         self._delivery = delivery
 

@@ -22,6 +22,7 @@ from ._faults import FaultPlan, reaches_model, suffer
 from ._frames import Frame, Outline, Rendered, render
 from ._log import Recorded, RequestLog
 from ._model import Model, Speech
+from ._platforms import MESSAGES, Arrival, arrive
 from ._replies import Json, Reply, fingerprint
 from ._rules import Refusal, accepts_prefill, first_flaw, unreadable
 from ._scripts import Script, as_script
@@ -44,7 +45,7 @@ _NO_JSON = Refusal(400, "invalid_request_error", "The request body is not valid 
 
 class ScriptedUpstream:
     """
-    An upstream that answers from a script, over HTTP or in process.
+    An upstream that answers from a script, over HTTP or in process, on every platform that has the Messages API.
 
     As a context manager it serves HTTP on the loopback interface, in a thread of its own, until it is left. Without
     one, `transport` and `async_transport` answer in process. All of it is safe to use from any thread.
@@ -144,13 +145,13 @@ class ScriptedUpstream:
 
     def transport(self) -> ScriptedTransport:
         """Make a transport for a sync HTTP client that answers in process and in virtual time."""
-        from ._transport import ScriptedTransport  # noqa: PLC0415  # Reason: HTTP use must not need httpx2
+        from ._transport import ScriptedTransport  # noqa: PLC0415  # Reason: HTTP use must not need the SDK
 
         return ScriptedTransport(self)
 
     def async_transport(self) -> AsyncScriptedTransport:
         """Make a transport for an async HTTP client that answers in process and in virtual time."""
-        from ._transport import AsyncScriptedTransport  # noqa: PLC0415  # Reason: HTTP use must not need httpx2
+        from ._transport import AsyncScriptedTransport  # noqa: PLC0415  # Reason: HTTP use must not need the SDK
 
         return AsyncScriptedTransport(self)
 
@@ -204,7 +205,8 @@ class ScriptedUpstream:
             The exchange, to be carried out and then given to `settle`.
         """
         path, _, query = target.partition("?")
-        is_message = method == "POST" and path == "/v1/messages"
+        arrival = arrive(path, headers, _parsed(payload))
+        is_message = method == "POST" and arrival.path == MESSAGES
         with self._guard:
             self._attempts += is_message
             recorded = Recorded(
@@ -213,10 +215,11 @@ class ScriptedUpstream:
                 method=method,
                 path=path,
                 query=query,
-                headers=dict(headers),
-                body=_parsed(payload),
+                headers=dict(arrival.headers),
+                body=arrival.body,
+                platform=arrival.platform.name,
             )
-            exchange = self._decide(recorded, len(payload))
+            exchange = self._decide(recorded, len(payload), arrival)
             recorded.status = 0 if exchange.answer.ending.early else exchange.answer.status
             self.log.add(recorded)
         return exchange
@@ -241,11 +244,11 @@ class ScriptedUpstream:
                 self._threads.settle(exchange.body, exchange.expanded, reply)
         self.log.finish(recorded)
 
-    def _decide(self, recorded: Recorded, size: int) -> Exchange:
+    def _decide(self, recorded: Recorded, size: int, arrival: Arrival) -> Exchange:
         request_id = f"req_{fingerprint(recorded.number)[:24]}"
         headers = (("request-id", request_id), ("anthropic-organization-id", "00000000-0000-0000-0000-000000000000"))
         exchange = Exchange(Answer(200, headers, ()), recorded)
-        refusal = self._unauthorised(recorded, size)
+        refusal = self._unauthorised(recorded, size) or arrival.refusal
         if refusal is None and not recorded.attempt:
             exchange.answer = _other(recorded, headers)
             return exchange
@@ -258,7 +261,9 @@ class ScriptedUpstream:
                 self._answer(exchange, speech)
         else:
             exchange.answer = _refused(refusal or speech or _NO_JSON, headers)
-        exchange.answer = suffer(exchange.answer, faults)
+        # Before the faults, so that they cut what is on the wire; after them, so that errors have the form too.
+        dress = arrival.platform.dress
+        exchange.answer = dress(suffer(dress(exchange.answer), faults))
         return exchange
 
     def _unauthorised(self, recorded: Recorded, size: int) -> Refusal | None:
