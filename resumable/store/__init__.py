@@ -1,6 +1,7 @@
 """Sessions that outlive processes: their logs, checkpoints and leases, behind one interface in two colours."""
 
 from ._interface import AsyncStore, Store
+from ._memory_stores import AsyncMemoryStore, MemoryStore
 from ._records import (
     MAX_EVENTS,
     Acquired,
@@ -25,6 +26,7 @@ __all__ = (
     "Acquired",
     "Append",
     "Appended",
+    "AsyncMemoryStore",
     "AsyncStore",
     "Cancelled",
     "Cancels",
@@ -34,6 +36,7 @@ __all__ = (
     "Grant",
     "Lease",
     "Marker",
+    "MemoryStore",
     "Opening",
     "Recorded",
     "Status",

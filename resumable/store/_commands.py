@@ -9,15 +9,13 @@ A flight travels at once and its commands are done in order; it may be sent agai
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from typing import NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
-from resumable._core.errors import ConfigurationError, LocalProtocolError
 from resumable._core.store_errors import StoreError
 
 from . import _scripts
-from ._keys import OWN_FIELDS, Keys, check_holder, milliseconds
+from ._checks import check_append, check_fields, check_holder, check_reason, milliseconds
 from ._records import (
-    MAX_EVENTS,
     SCHEMA,
     Acquired,
     Append,
@@ -28,6 +26,9 @@ from ._records import (
     Opening,
 )
 from ._replies import Reply, accepted, appended, checkpoint, refusal
+
+if TYPE_CHECKING:
+    from ._keys import Keys
 
 T = TypeVar("T")
 Word: TypeAlias = str | int | bytes
@@ -99,11 +100,7 @@ def sound(reply: Reply) -> Reply:
 
 
 def _flat(fields: Mapping[str, Word]) -> list[Word]:
-    own = OWN_FIELDS & set(fields)
-    if own:
-        raise ConfigurationError(
-            argument="fields", problem=f"{min(own)} is the store's own", remedy="choose another name"
-        )
+    check_fields(fields)
     return [word for pair in fields.items() for word in pair]
 
 
@@ -145,15 +142,7 @@ def append(names: Keys, appends: Sequence[Append]) -> Plan[Sequence[Appended | S
 
 def _append(names: Keys, one: Append) -> Command:
     lease = one.lease
-    if len(one.events) > MAX_EVENTS:
-        problem = f"{len(one.events)} in one append"
-        raise ConfigurationError(argument="events", problem=problem, remedy=f"pass {MAX_EVENTS} at most")
-    if one.first_seq <= lease.base:
-        state = f"writing behind seq {lease.base}"
-        raise LocalProtocolError(input=f"appending from seq {one.first_seq}", state=state)
-    if one.end is not None and not one.end.is_over:
-        problem = f"{one.end.value} is no end"
-        raise ConfigurationError(argument="end", problem=problem, remedy="pass COMPLETE, FAILED or CANCELLED")
+    check_append(one)
     return run(
         _scripts.APPEND,
         names.session(lease.session_id),
@@ -211,8 +200,7 @@ def orphan(names: Keys, session_id: str) -> Plan[bool]:
 
 def cancel(names: Keys, session_id: str, reason: str) -> Plan[Cancelled]:
     """Plan `Store.cancel`; the control stream is a hint, so it goes last: the flag is what counts."""
-    if not reason:
-        raise ConfigurationError(argument="reason", problem="empty", remedy="say in a word why")
+    check_reason(reason)
     [reply] = yield [run(_scripts.CANCEL, names.session(session_id), reason)]
     match accepted(session_id, reply):
         case [b"ASKED", holder, last]:

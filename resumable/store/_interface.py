@@ -124,7 +124,7 @@ class Store(Protocol):
 
         Args:
             after: What the last call said; `None` to begin with what comes next, at once and without waiting.
-            seconds: [s] At most 60.
+            seconds: [s] 5 at most, longer is cut.
         """
         ...
 
@@ -154,7 +154,7 @@ class Store(Protocol):
 
         Args:
             after: Session ID to the cursor of the last entry seen.
-            seconds: [s] At most 60; empty when nothing came, or after `wake`.
+            seconds: [s] 5 at most, longer is cut; empty when nothing came, or after `wake`.
 
         Returns:
             Session ID to what follows, or to `LogRewoundError`, for those that have something.

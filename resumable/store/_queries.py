@@ -153,14 +153,14 @@ def list_sessions(
     now_ms = int(sound(reply)[0]) * 1000 + int(reply[1]) // 1000
     newest = now_ms - round(ages[0] * 1000)
     oldest = "-inf" if ages[1] is None else str(now_ms - round(ages[1] * 1000))
-    index = names.all_sessions if principal is None else names.principal(principal)
+    index = names.principal(principal) if principal else names.all_sessions
     found: list[Checkpoint] = []
     gone: list[str] = []
     for at in range(0, 2**31, _PAGE):
         [reply] = yield [Command(("ZREVRANGEBYSCORE", index, newest, oldest, "LIMIT", at, _PAGE))]
         ids = [raw.decode() for raw in sound(reply)]
         for session_id, one in zip(ids, (yield from look(names, ids)), strict=True):
-            if isinstance(one, Checkpoint) and status in {None, one.status}:
+            if isinstance(one, Checkpoint) and status in {None, one.status} and principal in {None, one.principal}:
                 found.append(one)
             elif isinstance(one, SessionNotFoundError):
                 gone.append(session_id)

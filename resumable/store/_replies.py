@@ -24,7 +24,7 @@ from resumable._core.store_errors import (
     StoreUnavailableError,
 )
 
-from ._keys import OWN_FIELDS
+from ._checks import OWN_FIELDS
 from ._records import SCHEMA, Appended, Checkpoint, Cursor, Entry, Lease, Marker, Recorded, Status
 
 if TYPE_CHECKING:
