@@ -25,21 +25,35 @@ from resumable.middleware._wire import AsyncSDKWire, AttemptRequest, SDKWire
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TypeAlias
+
+    from anthropic.lib.bedrock import (
+        AnthropicBedrock,
+        AnthropicBedrockMantle,
+        AsyncAnthropicBedrock,
+        AsyncAnthropicBedrockMantle,
+    )
+    from anthropic.lib.vertex import AnthropicVertex, AsyncAnthropicVertex
 
     from resumable._core.report import Notice
     from resumable._drive import Clock
     from resumable.middleware._threads import Turn
 
+    #: Every client of the SDK's; those of Foundry, Claude on AWS and on Google Cloud are among the first two.
+    Client: TypeAlias = (
+        anthropic.Anthropic
+        | anthropic.AsyncAnthropic
+        | AnthropicBedrock
+        | AsyncAnthropicBedrock
+        | AnthropicBedrockMantle
+        | AsyncAnthropicBedrockMantle
+        | AnthropicVertex
+        | AsyncAnthropicVertex
+    )
+
 __all__ = ("Resumable", "wrap")
 
-#: Every client of the SDK's; those of Foundry, Claude on AWS and on Google Cloud are among the first two.
-ClientT = TypeVar(
-    "ClientT",
-    bound="anthropic.Anthropic | anthropic.AsyncAnthropic"
-    " | anthropic.AnthropicBedrock | anthropic.AsyncAnthropicBedrock"
-    " | anthropic.AnthropicBedrockMantle | anthropic.AsyncAnthropicBedrockMantle"
-    " | anthropic.AnthropicVertex | anthropic.AsyncAnthropicVertex",
-)
+ClientT = TypeVar("ClientT", bound="Client")
 
 _STORES: Final = (None, "memory://")
 
