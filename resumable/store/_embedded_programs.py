@@ -69,7 +69,7 @@ def choose_program(oldest: Version = OLDEST) -> Program:
         if version is not None and version >= oldest:
             return Program(path, version)
         too_old.append(f"{path} is {_dotted(version) if version else 'no server that starts here'}")
-    problem = "no store is named, and there is no valkey-server or redis-server here to keep sessions in"
+    problem = "there is no valkey-server or redis-server here to keep sessions in"
     if too_old:
         problem = f"no server here is {_dotted(oldest)} or newer ({', '.join(too_old)})"
     raise ConfigurationError(argument="store", problem=problem, remedy=WAYS_OUT)

@@ -35,7 +35,7 @@ def test_no_program(only, home):
     with pytest.raises(ConfigurationError) as caught:
         open_embedded()
     assert str(caught.value) == (
-        "store: no store is named, and there is no valkey-server or redis-server here to keep sessions in; " + WAYS_OUT
+        "store: there is no valkey-server or redis-server here to keep sessions in; " + WAYS_OUT
     )
     for way in ("resumable-anthropic[embedded]", "RESUMABLE_URL", "memory://", "6.2"):
         assert way in WAYS_OUT

@@ -1,0 +1,85 @@
+"""Sessions in the embedded server: the store of `_redis`, which starts its server again when it has died."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from resumable._core.errors import ConfigurationError
+from resumable._core.store_errors import StoreUnavailableError
+
+from ._redis import AsyncRedisStore, RedisStore
+from ._redis_clients import aconnect, connect
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import redis
+    import redis.asyncio
+
+    from ._commands import Flight
+    from ._embedded import EmbeddedServer
+    from ._replies import Reply
+
+
+class EmbeddedStore(RedisStore):
+    """
+    Sessions in the user's embedded server; a `Store`.
+
+    Args:
+        server: Left when the store is closed.
+        prefix: First part of every key's name.
+    """
+
+    def __init__(self, server: EmbeddedServer, *, prefix: str = "resumable") -> None:
+        super().__init__(connect(server.url), prefix=prefix)
+        self._server = server
+
+    def close(self) -> None:
+        """As `Store.close`; the last user's stops the server."""
+        super().close()
+        self._server.close()
+
+    def _send(self, client: redis.Redis, flight: Flight) -> Sequence[Reply]:
+        try:
+            return super()._send(client, flight)
+        except StoreUnavailableError as lost:
+            _restart(self._server, lost)
+        # What may have happened before may be sent again: the interface promises it.
+        return super()._send(client, flight)
+
+
+class AsyncEmbeddedStore(AsyncRedisStore):
+    """
+    Sessions in the user's embedded server; an `AsyncStore`.
+
+    Args:
+        server: Left when the store is closed.
+        prefix: First part of every key's name.
+    """
+
+    def __init__(self, server: EmbeddedServer, *, prefix: str = "resumable") -> None:
+        super().__init__(aconnect(server.url), prefix=prefix)
+        self._server = server
+
+    async def close(self) -> None:
+        """As `AsyncStore.close`; the last user's stops the server."""
+        await super().close()
+        await asyncio.to_thread(self._server.close)
+
+    async def _send(self, client: redis.asyncio.Redis, flight: Flight) -> Sequence[Reply]:
+        try:
+            return await super()._send(client, flight)
+        except StoreUnavailableError as lost:
+            await asyncio.to_thread(_restart, self._server, lost)
+        return await super()._send(client, flight)
+
+
+def _restart(server: EmbeddedServer, lost: StoreUnavailableError) -> None:
+    """Start the server again if that is what was wrong; else the failure stands."""
+    if lost.reason != "connection":
+        raise lost
+    try:
+        server.ensure()
+    except ConfigurationError as refused:
+        raise lost from refused
