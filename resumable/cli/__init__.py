@@ -1,5 +1,5 @@
 """
-The command line: `resumable`, which shows what the library does on a machine with neither key nor server.
+The command line: `resumable`, which shows what the library does, and asks Claude through it.
 
 A command imports what it runs only when it is run, so that help and errors come at once.
 """
@@ -10,19 +10,23 @@ import io
 import logging
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 import resumable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    from resumable.cli._listener import Listener
 
 __all__ = ("main",)
 
 # 128 + SIGINT, what a shell reports of a program that Ctrl-C ended.
 _INTERRUPTED = 130
+_FAILED = 1
+_WRONG = 2
 # What a command has to say it says itself: without this, warnings of the library would reach stderr beside it.
 _SILENCE = logging.NullHandler()
 
@@ -46,10 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: What follows the program's name; `None` takes it from the process.
 
     Returns:
-        The exit code: 0 well, 1 not, 2 the command line is wrong, 130 interrupted.
+        The exit code: 0 well, 1 not, 2 the command line is wrong, 3 no valid key, 130 interrupted.
     """
     # A terminal or a pipe that cannot show a character shows another one: no reason to end with a traceback.
-    for stream in (sys.stdout, sys.stderr):
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     logging.getLogger("resumable").addHandler(_SILENCE)
@@ -90,15 +94,78 @@ def _demo(
 
     Exits with 0 when the caller got every byte of the fault-free answer, else with 1.
     """
-    try:
-        from resumable.cli._demo import run  # noqa: PLC0415  # Reason: help must not wait for the SDK
+    from resumable.cli._demo import run  # noqa: PLC0415  # Reason: help must not wait for the SDK
 
-        code = run(seed=seed, as_json=as_json)
+    _exit_with(lambda: run(seed=seed, as_json=as_json))
+
+
+@_app.command("run")
+def _run(
+    prompt: Annotated[
+        str | None, typer.Argument(help="What to ask; - or nothing reads it from stdin.", show_default=False)
+    ] = None,
+    *,
+    model: Annotated[str, typer.Option("--model", metavar="NAME", help="Who is asked.")] = "claude-sonnet-5-5",
+    system: Annotated[
+        str | None, typer.Option("--system", metavar="TEXT", help="The system prompt.", show_default=False)
+    ] = None,
+    max_tokens: Annotated[
+        int, typer.Option("--max-tokens", metavar="N", min=1, help="Most tokens of the answer.")
+    ] = 8192,
+    base_url: Annotated[
+        str | None,
+        typer.Option("--base-url", metavar="URL", help="Where the API is, if elsewhere.", show_default=False),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+) -> None:
+    """
+    Ask Claude, through whatever the network does.
+
+    Takes the key from ANTHROPIC_API_KEY. The answer goes to stdout as it comes; what recovery does
+    and what it cost go to stderr.
+
+    Exits with 0 when the answer is whole, 1 when it broke off or was refused, 3 without a valid key.
+    """
+    asked = _prompt(prompt)
+    if asked is None:
+        print("resumable: what shall be asked? give a prompt, or pipe one in", file=sys.stderr)
+        raise typer.Exit(_WRONG)
+
+    from resumable.cli._ask import Question, ask  # noqa: PLC0415  # Reason: help must not wait for the SDK
+
+    question = Question(asked, model, max_tokens, system, base_url)
+    _exit_with(lambda: ask(question, _listener_for(model, as_json=as_json)).code)
+
+
+def _prompt(given: str | None) -> str | None:
+    """Read the question; `None` where there is none."""
+    if given is None and sys.stdin.isatty():
+        return None
+    text = sys.stdin.read() if given in {None, "-"} else given
+    return text if text and text.strip() else None
+
+
+def _listener_for(model: str, *, as_json: bool) -> Listener:
+    from resumable.cli._listener import Lines, Machine  # noqa: PLC0415  # Reason: help must not wait for them
+
+    if as_json:
+        return Machine()
+    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        return Lines()
+    from resumable.cli._teletype import Teletype  # noqa: PLC0415  # Reason: a pipe needs no rich
+
+    return Teletype(model)
+
+
+def _exit_with(command: Callable[[], int]) -> NoReturn:
+    """Run a command to its end, whoever leaves first: a reader, or the user."""
+    try:
+        code = command()
         sys.stdout.flush()
     except BrokenPipeError:
         # Whoever read it has left; what is still buffered must not fail once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 1
+        code = _FAILED
     except KeyboardInterrupt:
         print("resumable: interrupted", file=sys.stderr)
         code = _INTERRUPTED

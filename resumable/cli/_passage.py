@@ -6,6 +6,7 @@ It prints nothing: a view is told what happens while it happens.
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -159,17 +160,21 @@ class _Watch:
 
 def pass_through(storm: Storm, view: View, pace: float = 0.0) -> Outcome:
     """
-    Stream the answer through the storm, with the library and then without it.
+    Stream the answer through the storm, with the library and without it.
 
     Args:
         storm: What goes wrong.
         view: Who watches.
-        pace: [s] Between two frames, so that people can watch; the bare call needs none.
+        pace: [s] Between two frames, so that people can watch.
 
     Returns:
         What came of it; an error of the stream is a part of it.
     """
     watch = _Watch(storm, view)
+    bare = Heard()
+    # At the same time, so that a view can show both; a daemon, since Ctrl-C must not wait for it.
+    alone = threading.Thread(target=_pass_bare, args=(storm, view, bare, pace), name="the SDK alone", daemon=True)
+    alone.start()
     policy = resumable.RetryPolicy(progress_timeout=STALL, max_attempts=20).scaled(1 / SCALE)
     with storm.upstream(pace) as upstream:
         expected = upstream.expected_text(storm.body)
@@ -179,11 +184,12 @@ def pass_through(storm: Storm, view: View, pace: float = 0.0) -> Outcome:
             _listen(wrapped, storm.body, watch.heard, watch.text)
         elapsed = time.monotonic() - started
         requests = len(upstream.log.messages)
+    alone.join()
     report = watch.heard.report
     return Outcome(
         expected=expected,
         heard=watch.heard,
-        bare=_pass_bare(storm),
+        bare=bare,
         failed=watch.failed,
         attempts=len(watch.failed) if report is None else len(report.attempts),
         requests=requests,
@@ -191,16 +197,16 @@ def pass_through(storm: Storm, view: View, pace: float = 0.0) -> Outcome:
     )
 
 
-def _pass_bare(storm: Storm) -> Heard:
+def _pass_bare(storm: Storm, view: View, heard: Heard, pace: float) -> None:
     """Make the same call with nothing but the SDK, its own retries included."""
-    heard = Heard()
 
     def hear(delta: str) -> None:
         heard.text += delta
 
-    with storm.upstream() as upstream, _client(upstream) as client:
+    view.see_bare(heard, is_over=False)
+    with storm.upstream(pace) as upstream, _client(upstream) as client:
         _listen(client, storm.body, heard, hear)
-    return heard
+    view.see_bare(heard, is_over=True)
 
 
 def _client(upstream: ScriptedUpstream) -> anthropic.Anthropic:

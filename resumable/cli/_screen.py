@@ -1,41 +1,47 @@
-"""The demo for a terminal: the answer grows, each blow is marked where it fell, and the whole stays to read."""
+"""
+The demo for a terminal: what the network does, what the caller sees and the counts of both, side by side and live.
+
+Where there is no room for that they stand below each other. The whole stays to read.
+"""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, Final, Self
 
-from rich import box
 from rich.console import Console, Group
 from rich.live import Live
-from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from resumable.cli import _panels as panels
 from resumable.cli import _wording as wording
+from resumable.cli._storm import ANSWER
 from resumable.cli._view import View
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from resumable.cli._passage import FailedAttempt, Outcome
+    from resumable.cli._passage import FailedAttempt, Heard, Outcome
     from resumable.cli._storm import Storm
 
-_WIDTH: Final = 100
+_WIDTH: Final = 120
+_WIDE: Final = 100
+"""[columns] From here on there is room side by side."""
+_LEFT: Final = 48
+"""[columns] Of the network's side."""
 _FRAME: Final = 4
-"""[columns] Border and padding of the panel."""
-_LEAST_WIDTHS: Final = (24, 29, 10, 5)
-"""[columns] What the rows will need, so that nothing moves when they fill."""
-_ROOMY: Final = 80
-"""[columns] Where they all fit."""
+"""[columns] Border and padding of a panel."""
+_EDGES: Final = 2
+"""[lines] Border of a panel."""
+_TALL: Final = 12
+"""[lines] What the counters and the SDK alone need below the network."""
 _LEAST: Final = 3
 """[lines] Of text, on the smallest screen."""
 _REFRESH: Final = 20
 """[1/s] Redraws; a rest between two is what makes growing text look calm."""
 _SILENCE: Final = 0.3
 """[s] Without text, from which on it is worth a word."""
-_BLOW: Final = "bold red"
-_SEAM: Final = {"exact": "green", "aligned": "yellow", "unverified": "bold red"}
 
 
 class Screen(View):
@@ -51,7 +57,9 @@ class Screen(View):
         self._width = min(self._console.width, _WIDTH)
         self._text = ""
         self._failed: list[FailedAttempt] = []
-        self._heard_at = time.monotonic()
+        self._bare: Heard | None = None
+        self._is_bare_over = False
+        self._started = self._heard_at = time.monotonic()
         self._live = Live(
             console=self._console,
             get_renderable=self.draw,
@@ -77,25 +85,50 @@ class Screen(View):
         """Mark it at once; its row fills later."""
         self._failed.append(failed)
 
+    def see_bare(self, heard: Heard, *, is_over: bool) -> None:
+        """Keep what is added to while it happens."""
+        self._bare, self._is_bare_over = heard, is_over
+
     def show(self, outcome: Outcome) -> None:
         """Leave the whole on the screen: text, rows, verdict."""
-        text = marked(outcome.heard.text, outcome.failed)
+        self._text, self._failed = outcome.heard.text, outcome.failed
+        self.see_bare(outcome.bare, is_over=True)
         good = outcome.is_identical
-        mark, style = ("✓", "bold green") if good else ("✗", _BLOW)
+        mark, style = ("✓", "bold green") if good else ("✗", panels.BLOW)
         lines = [Text.assemble((f" {mark} {wording.verdict(outcome)}", style))]
         lines.append(Text(f"   {wording.books(outcome)}"))
-        lines.append(Text(f"   {wording.bare(outcome)}", "yellow"))
-        self._console.print(Group(self._panel(text), Text(), self._rows(), Text(), *lines), width=self._width)
+        if not self._is_wide:  # There it has a panel of its own.
+            lines.append(Text(f"   {wording.bare(outcome)}", "yellow"))
+        text = panels.marked(outcome.heard.text, outcome.failed)
+        whole = self._aside(text, None, outcome) if self._is_wide else self._below(text, is_final=True)
+        self._console.print(Group(whole, Text(), *lines), width=self._width)
 
     def draw(self) -> RenderableType:
         """Draw the moment: the end of the text as far as there is room, and the rows so far."""
-        text = marked(self._text, self._failed)
+        text = panels.marked(self._text, self._failed)
         text.append("▌", "bold cyan")
-        # Header, borders, column titles, blank lines and the status line.
-        room = self._console.height - len(self._storm.strikes) - 10
-        lines = text.wrap(self._console, self._width - _FRAME)
-        kept = Text("\n").join(lines[-max(room, _LEAST) :])
-        return Group(self._panel(kept), Text(), self._rows(), Text(), self._status())
+        if not self._is_wide:
+            # Header, borders, column titles, blank lines and the status line.
+            room = self._console.height - len(self._storm.strikes) - 10
+            return Group(self._below(self._end_of(text, self._width, room)), Text(), self._status())
+        # The status line, the blank one before it, and one for the cursor.
+        height = max(min(self._console.height - 3, self._needed + _TALL), _LEAST + _EDGES)
+        text = self._end_of(text, self._width - _LEFT, height - _EDGES)
+        return Group(self._aside(text, height, None), Text(), self._status())
+
+    @property
+    def _is_wide(self) -> bool:
+        return self._width >= _WIDE
+
+    @property
+    def _needed(self) -> int:
+        """[lines] Of the network's panel."""
+        return 2 * max(len(self._storm.strikes), len(self._failed)) + _EDGES
+
+    def _end_of(self, text: Text, width: int, room: int) -> Text:
+        """Give the last lines of a text."""
+        lines = text.wrap(self._console, width - _FRAME)
+        return Text("\n", overflow="fold").join(lines[-max(room, _LEAST) :])
 
     def _head(self) -> RenderableType:
         first, second = wording.intro(self._storm)
@@ -106,49 +139,58 @@ class Screen(View):
             Text(),
         )
 
-    def _panel(self, text: Text) -> RenderableType:
-        return Panel(
-            text,
-            title="what the caller sees",
-            title_align="left",
-            subtitle="[bold red]↯[/] an attempt failed here",
-            subtitle_align="right",
-            border_style="cyan",
-            width=self._width,
-        )
+    def _below(self, text: Text, *, is_final: bool = False) -> RenderableType:
+        """Put the text over the rows; at the end, where they would be cut off, over two lines each."""
+        panel = panels.framed(text, panels.CALLER, "cyan", self._width)
+        panel.subtitle, panel.subtitle_align = Text("↯ an attempt failed here", panels.BLOW), "right"
+        if is_final and self._width < panels.ROOMY:
+            return Group(panel, Text(), panels.blows(self._failed, self._width, planned=0))
+        return Group(panel, Text(), panels.rows(self._failed, self._width))
 
-    def _rows(self) -> RenderableType:
-        table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-        table.add_column("", min_width=3, no_wrap=True)
-        for column, least in zip(wording.COLUMNS, _LEAST_WIDTHS, strict=True):
-            table.add_column(column, min_width=least if self._width >= _ROOMY else None, no_wrap=True)
-        for failed in list(self._failed):
-            what, verdict, back, seam = wording.cells(failed)
-            table.add_row(
-                Text(f" ↯{failed.number}", _BLOW),
-                Text(what),
-                Text(verdict),
-                Text(back or "…", "bold" if back else "dim"),
-                Text(seam, _SEAM.get(seam, "")),
+    def _aside(self, text: Text, height: int | None, outcome: Outcome | None) -> RenderableType:
+        """Put the network to the left of the text; below it the counters and the SDK alone, where there is room."""
+        is_tall = height is None or height >= self._needed + _TALL
+        blows = panels.blows(self._shown(height), _LEFT - _FRAME, planned=len(self._storm.strikes) if is_tall else 0)
+        if not is_tall:
+            left: RenderableType = panels.framed(blows, panels.NETWORK, "red", _LEFT, height)
+        else:
+            counted = panels.counters(self._counters(outcome))
+            alone = panels.alone(self._bare, len(ANSWER), is_over=self._is_bare_over)
+            left = Group(
+                panels.framed(blows, panels.NETWORK, "red", _LEFT),
+                panels.framed(counted, "counters", "green", _LEFT),
+                panels.framed(alone, panels.ALONE, "yellow", _LEFT, 6),
             )
-        return table
+        panel = panels.framed(text, panels.CALLER, "cyan", self._width - _LEFT, height)
+        panel.subtitle, panel.subtitle_align = Text("↯ an attempt failed here", panels.BLOW), "right"
+        grid = Table.grid()
+        grid.add_row(left, panel)
+        return grid
+
+    def _shown(self, height: int | None) -> list[FailedAttempt]:
+        """Give the failures for which there is room, the newest."""
+        failed = list(self._failed)
+        return failed if height is None else failed[-max(1, (height - _EDGES) // 2) :]
+
+    def _counters(self, outcome: Outcome | None) -> list[tuple[str, str, str]]:
+        failed, text = list(self._failed), self._text
+        is_same = ANSWER.startswith(text)
+        elapsed = time.monotonic() - self._started if outcome is None else outcome.elapsed
+        seams = [one.seam.quality for one in failed if one.seam is not None]
+        return [
+            ("attempts", f"{len(failed) + 1}, {len(failed)} failed", panels.BLOW if failed else ""),
+            ("characters delivered", f"{len(text):,} of {len(ANSWER):,}", ""),
+            ("lost or repeated", "none" if is_same else "some", "bold green" if is_same else panels.BLOW),
+            ("seams", f"{len(seams)}, {seams.count('exact')} exact", ""),
+            ("time", f"{elapsed:.1f} s, {wording.span(sum(one.delay for one in failed))} waiting", ""),
+        ]
 
     def _status(self) -> RenderableType:
         silence = time.monotonic() - self._heard_at
         doing, style = "streaming", "bold cyan"
         if any(one.back_after is None for one in self._failed):
-            doing, style = "recovering", _BLOW
+            doing, style = "recovering", panels.BLOW
         elif silence > _SILENCE:
             doing, style = f"no text for {silence:.1f} s", "bold yellow"
         facts = f"  attempt {len(self._failed) + 1} · {len(self._text):,} characters"
         return Text.assemble((f" {doing}", style), facts)
-
-
-def marked(text: str, failed: list[FailedAttempt]) -> Text:
-    """Put a mark into the text for each failed attempt, where the caller was when it failed."""
-    whole, start = Text(), 0
-    for one in list(failed):
-        whole.append(text[start : one.at])
-        whole.append(f"↯{one.number}", _BLOW)
-        start = one.at
-    return whole.append(text[start:])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from resumable.cli._passage import FailedAttempt, Outcome
+    from resumable.cli._passage import FailedAttempt, Heard, Outcome
 
 
 class View:
@@ -29,6 +29,9 @@ class View:
 
     def see_return(self, back: list[FailedAttempt]) -> None:
         """Learn that text flows again after these."""
+
+    def see_bare(self, heard: Heard, *, is_over: bool) -> None:
+        """Learn what the SDK alone gets at the same time; *heard* is added to until that is over."""
 
     def show(self, outcome: Outcome) -> None:
         """Show what came of it."""

@@ -73,10 +73,11 @@ def books(outcome: Outcome) -> str:
 
 def bare(outcome: Outcome) -> str:
     """Say what the SDK alone made of the same storm, in one line."""
-    return f"the SDK alone got {_ending(outcome.bare, len(outcome.expected))}"
+    return f"the SDK alone got {ending(outcome.bare, len(outcome.expected))}"
 
 
-def _ending(heard: Heard, whole: int) -> str:
+def ending(heard: Heard, whole: int) -> str:
+    """Say how much a caller got, and how it ended for them."""
     got = f"{len(heard.text):,} of {whole:,} characters"
     if heard.error is not None:
         return f"{got}, then {_error(heard.error)}"

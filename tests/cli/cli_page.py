@@ -26,10 +26,15 @@ CODES = """\
 
 | code | means |
 |---|---|
-| 0 | the command did what it was asked to; of `demo`: the caller got every byte of the fault-free answer |
-| 1 | it did not; of `demo`: the text differs, or the stream broke |
+| 0 | the command did what it was asked to; `demo`: every byte of the answer came; `run`: the answer is whole |
+| 1 | it did not; `demo`: the text differs, or the stream broke; `run`: the answer broke off or was refused |
 | 2 | the command line is wrong |
+| 3 | `run` has no key, or its key was refused |
 | 130 | interrupted by Ctrl-C |
+"""
+
+MORE = """\
+The JSON of `run`, and how to use it: [ask from the shell](../how-to/run.md).
 """
 
 FIELDS = """\
@@ -73,12 +78,12 @@ Fields may be added; none is renamed or removed within a major version.
 | `strategy` | how the model was asked to go on |
 """
 
-COMMANDS = ((), ("demo",))
+COMMANDS = ((), ("demo",), ("run",))
 
 
 def page() -> str:
     """Write the page."""
-    return "\n".join([HEAD, *map(helped, COMMANDS), CODES, FIELDS])
+    return "\n".join([HEAD, *map(helped, COMMANDS), CODES, MORE, FIELDS])
 
 
 def helped(command: tuple[str, ...]) -> str:

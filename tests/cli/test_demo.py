@@ -189,11 +189,45 @@ def test_a_terminal_keeps_the_whole(width):
     view, console = recorded(storm, width=width, height=30)
     assert watch(storm, view) == 0
     # What the live picture drew before it was taken away again is in the record too.
-    kept = console.export_text().rpartition("what the caller sees")[2]
+    kept = console.export_text().rpartition("─ what the caller sees")[2]
     assert max(map(len, kept.splitlines())) <= width
-    assert "none of them reached you." in re.sub(r"[│\s]+", " ", kept)
+    whole = re.sub(r"↯\d|\s+", "", "".join(seen_in(kept, is_wide=width >= 100)))
+    assert whole == re.sub(r"\s+", "", ANSWER)
     assert kept.count("↯1") == kept.count("↯2") == 2
     assert "✓ identical: all 1,716 bytes" in kept
+    assert ("the same call, the SDK alone" in kept) is (width >= 100)
+    assert ("the SDK alone got" in kept) is (width < 100)
+
+
+def seen_in(kept, *, is_wide):
+    """Give the lines of the caller's panel: all between its edges, or the last column where others stand beside it."""
+    lines = kept.partition(" an attempt failed here ")[0].splitlines()[1:-1]
+    return [re.findall(r"│ ([^│]*) │", line)[-1] if is_wide else line.strip("│") for line in lines]
+
+
+@pytest.mark.parametrize(("height", "has_counters"), [(24, False), (30, False), (40, True)])
+def test_side_by_side_is_what_there_is_room_for(height, has_counters):
+    """From 100 columns on the network, the text and, on a tall terminal, the counters stand beside each other."""
+    view, console = recorded(brew(1), width=120, height=height)
+    view.see_bare(Heard(text="half of", stop_reason=None), is_over=True)
+    view.see_text(ANSWER[:700])
+    view.see_failure(failed(1, 300, back_after=0.2))
+    console.print(view.draw())
+    shown = console.export_text()
+    [head] = [line for line in shown.splitlines() if "what the network does" in line]
+    assert "what the caller sees" in head
+    assert ("characters delivered" in shown) is has_counters
+    assert ("✗ 7 of 1,695 characters and no error" in shown) is has_counters
+    assert shown.count("\n") < height
+
+
+@pytest.mark.parametrize(("text", "said"), [("A streamed", "none"), ("A steamed", "some"), ("A streamed A", "some")])
+def test_a_loss_is_counted_at_once(text, said):
+    """While it streams the text is compared with the fault-free answer, and the counters say so."""
+    view, console = recorded(brew(1), width=120, height=40)
+    view.see_text(text)
+    console.print(view.draw())
+    assert re.search(rf"lost or repeated +{said} ", console.export_text())
 
 
 def test_a_terminal_says_when_it_went_wrong():
