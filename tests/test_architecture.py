@@ -59,6 +59,27 @@ PLACES = {
     "typer": ("cli.py", "cli/"),
 }
 
+STORE_METHODS = (
+    "acquire",
+    "append",
+    "renew",
+    "release",
+    "orphan",
+    "cancel",
+    "wait_cancelled",
+    "read",
+    "wait",
+    "wake",
+    "get",
+    "look",
+    "request",
+    "list",
+    "due",
+    "delete",
+    "ping",
+    "close",
+)
+
 # The two colours: (file, sync name, async name). Each pair is identical once `await` is taken away.
 TWINS: tuple[tuple[str, str, str], ...] = (
     ("_drive.py", "Clock.sleep", "Clock.asleep"),
@@ -81,6 +102,12 @@ TWINS: tuple[tuple[str, str, str], ...] = (
     ("middleware/_wire.py", "SDKWire.open", "AsyncSDKWire.open"),
     ("middleware/_wire.py", "SDKWire.read", "AsyncSDKWire.read"),
     ("middleware/_wire.py", "SDKWire.close", "AsyncSDKWire.close"),
+    *(("store/_interface.py", f"Store.{name}", f"AsyncStore.{name}") for name in STORE_METHODS),
+    *(("store/_memory_stores.py", f"MemoryStore.{name}", f"AsyncMemoryStore.{name}") for name in STORE_METHODS),
+    *(
+        ("store/_redis.py", f"RedisStore.{name}", f"AsyncRedisStore.{name}")
+        for name in (*STORE_METHODS, "_drive", "_send", "_exchange")
+    ),
 )
 # Files whose every `async def` must stand in TWINS.
 COLOURED = (
@@ -90,11 +117,15 @@ COLOURED = (
     "middleware/_splice.py",
     "middleware/_threads.py",
     "middleware/_wire.py",
+    "store/_interface.py",
+    "store/_memory_stores.py",
+    "store/_redis.py",
 )
 # Async functions of those files that have no twin, with the reason.
 SINGLE: dict[str, str] = {
     "middleware/_wire.py::_Patience.read": "a thread's read cannot be cancelled",
     "middleware/_wire.py::_nothing": "its twin is iter(())",
+    "store/_memory_stores.py::AsyncMemoryStore._wait_for": "a condition of threads is not an event of a loop",
 }
 # Async words and what they are in the sync half; whole words, also inside docstrings' absence.
 SYNC_WORDS = {

@@ -23,8 +23,8 @@ from ._redis_errors import error_of, map_errors
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import redis
-    import redis.asyncio
+    from redis import Redis as Client
+    from redis.asyncio import Redis as AsyncClient
 
     from resumable._core.store_errors import StoreError
 
@@ -170,7 +170,7 @@ class RedisStore:
         for client in self._clients:
             client.close()
 
-    def _drive(self, client: redis.Redis, plan: Plan[T]) -> T:
+    def _drive(self, client: Client, plan: Plan[T]) -> T:
         try:
             flight = next(plan)
             while True:
@@ -179,14 +179,14 @@ class RedisStore:
             value: T = done.value
             return value
 
-    def _send(self, client: redis.Redis, flight: Flight) -> Sequence[Reply]:
+    def _send(self, client: Client, flight: Flight) -> Sequence[Reply]:
         replies = self._exchange(client, on_the_wire(flight))
         if any(isinstance(reply, NoScriptError) for reply in replies):
             # All of it again, in order: what was done already is not done twice.
             replies = self._exchange(client, on_the_wire(flight, with_texts=True))
         return [error_of(reply) if isinstance(reply, Exception) else reply for reply in replies]
 
-    def _exchange(self, client: redis.Redis, commands: Sequence[Sequence[Word]]) -> Sequence[Reply]:
+    def _exchange(self, client: Client, commands: Sequence[Sequence[Word]]) -> Sequence[Reply]:
         if self._is_closed:
             raise StoreUnavailableError(reason="closed", cause_name=type(self).__name__, retryable=False)
         with map_errors():
@@ -324,7 +324,7 @@ class AsyncRedisStore:
         for client in self._clients:
             await client.aclose()
 
-    async def _drive(self, client: redis.asyncio.Redis, plan: Plan[T]) -> T:
+    async def _drive(self, client: AsyncClient, plan: Plan[T]) -> T:
         try:
             flight = next(plan)
             while True:
@@ -333,14 +333,14 @@ class AsyncRedisStore:
             value: T = done.value
             return value
 
-    async def _send(self, client: redis.asyncio.Redis, flight: Flight) -> Sequence[Reply]:
+    async def _send(self, client: AsyncClient, flight: Flight) -> Sequence[Reply]:
         replies = await self._exchange(client, on_the_wire(flight))
         if any(isinstance(reply, NoScriptError) for reply in replies):
             # All of it again, in order: what was done already is not done twice.
             replies = await self._exchange(client, on_the_wire(flight, with_texts=True))
         return [error_of(reply) if isinstance(reply, Exception) else reply for reply in replies]
 
-    async def _exchange(self, client: redis.asyncio.Redis, commands: Sequence[Sequence[Word]]) -> Sequence[Reply]:
+    async def _exchange(self, client: AsyncClient, commands: Sequence[Sequence[Word]]) -> Sequence[Reply]:
         if self._is_closed:
             raise StoreUnavailableError(reason="closed", cause_name=type(self).__name__, retryable=False)
         with map_errors():

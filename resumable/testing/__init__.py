@@ -7,6 +7,7 @@ A scripted upstream that speaks the Messages API, and the faults it can suffer.
 
 from ._answer import Answer, Ending, Fault
 from ._clock import ManualClock
+from ._conformance import STORE_CHECKS, check_async_store, check_store
 from ._continuers import CONTINUERS, Continuer, Interrupted, Opening
 from ._conversation import Conversation
 from ._faults import Drop, ErrorEvent, NoMessageStop, Refuse, Reject, Slow, Split, Stall, Truncate
@@ -21,6 +22,7 @@ __all__ = (
     "CONTINUERS",
     "GARBAGE_KINDS",
     "SCRIPTS",
+    "STORE_CHECKS",
     "Answer",
     "Block",
     "Continuer",
@@ -53,6 +55,8 @@ __all__ = (
     "Truncate",
     "accepts_prefill",
     "binds_thinking",
+    "check_async_store",
+    "check_store",
     "conforming",
     "markdown",
     "prose",
