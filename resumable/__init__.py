@@ -35,6 +35,21 @@ if TYPE_CHECKING:
     )
     from resumable._core.report import Attempt, Notice, Report
     from resumable._core.seam import Seam
+    from resumable._core.store_errors import (
+        CursorError,
+        DivergedError,
+        FencedError,
+        LeaseHeldError,
+        LogLostError,
+        LogRewoundError,
+        SeqExpiredError,
+        SessionConflictError,
+        SessionEndedError,
+        SessionNotFoundError,
+        SessionSchemaError,
+        StoreError,
+        StoreUnavailableError,
+    )
     from resumable._policy import RetryPolicy
     from resumable._report import report
     from resumable.middleware import Resumable, wrap
@@ -46,8 +61,14 @@ __all__ = (
     "AttemptError",
     "ConfigurationError",
     "ConnectError",
+    "CursorError",
+    "DivergedError",
     "Exhausted",
+    "FencedError",
+    "LeaseHeldError",
     "LocalProtocolError",
+    "LogLostError",
+    "LogRewoundError",
     "NotContinuableError",
     "Notice",
     "Obstacle",
@@ -61,6 +82,13 @@ __all__ = (
     "Seam",
     "SeamError",
     "SeamMissedError",
+    "SeqExpiredError",
+    "SessionConflictError",
+    "SessionEndedError",
+    "SessionNotFoundError",
+    "SessionSchemaError",
+    "StoreError",
+    "StoreUnavailableError",
     "StreamInterruptedError",
     "StreamStalledError",
     "UpstreamEventError",
@@ -69,8 +97,27 @@ __all__ = (
     "wrap",
 )
 
-# Where each public name lives; the errors are all in one module, and so are the enums of their facts.
-_HOMES = dict.fromkeys((name for name in __all__ if name.endswith("Error")), "resumable._core.errors") | {
+# Those of a store of sessions: everything at its end of the tree.
+_STORE_ERRORS = (
+    "CursorError",
+    "DivergedError",
+    "FencedError",
+    "LeaseHeldError",
+    "LogLostError",
+    "LogRewoundError",
+    "SeqExpiredError",
+    "SessionConflictError",
+    "SessionEndedError",
+    "SessionNotFoundError",
+    "SessionSchemaError",
+    "StoreError",
+    "StoreUnavailableError",
+)
+
+# Where each public name lives.
+_HOMES = {
+    **dict.fromkeys((name for name in __all__ if name.endswith("Error")), "resumable._core.errors"),
+    **dict.fromkeys(_STORE_ERRORS, "resumable._core.store_errors"),
     "Attempt": "resumable._core.report",
     "Exhausted": "resumable._core.errors",
     "Notice": "resumable._core.report",

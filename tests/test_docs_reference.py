@@ -11,7 +11,7 @@ import pytest
 
 import resumable
 from resumable import Attempt, Exhausted, Notice, Obstacle, Report, ResumableError, RetryPolicy, Seam
-from resumable._core import errors
+from resumable._core import errors, store_errors
 from resumable._core.continuation import Strategy
 from resumable._core.errors import (
     AttemptError,
@@ -95,9 +95,12 @@ def test_fields_are_those_of_the_code(struct: Any):
 
 def test_the_error_tree_is_the_tree():
     """The page draws the tree as the code does, and says of each class whose fault it is and what to do next."""
-    drawn = (errors.__doc__ or "").partition("::\n\n")[2]
-    lines = [line.removeprefix("    ") for line in drawn.rstrip().splitlines()]
-    assert "\n".join(lines) in section(ERRORS, "## The tree")
+    lines: list[str] = []
+    for module in (errors, store_errors):
+        drawn = (module.__doc__ or "").partition("::\n\n")[2]
+        branch = [line.removeprefix("    ") for line in drawn.rstrip().splitlines()]
+        assert "\n".join(branch) in section(ERRORS, "## The tree")
+        lines = [*lines[:-1], *branch]  # The tree ends with the root of the branch.
     table = section(ERRORS, "## Whose fault, and what next")
     assert first_column(table) == [re.sub(r"^[^A-Za-z]*", "", line).split()[0] for line in lines]
     assert sorted(first_column(table)) == ERROR_NAMES

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from resumable._core import errors
+from resumable._core import errors, store_errors
 from resumable._core.errors import (
     AttemptError,
     ConfigurationError,
@@ -29,9 +29,25 @@ from resumable._core.errors import (
     UpstreamEventError,
     UpstreamStatusError,
 )
+from resumable._core.store_errors import (
+    CursorError,
+    DivergedError,
+    FencedError,
+    LeaseHeldError,
+    LogLostError,
+    LogRewoundError,
+    SeqExpiredError,
+    SessionConflictError,
+    SessionEndedError,
+    SessionNotFoundError,
+    SessionSchemaError,
+    StoreError,
+    StoreUnavailableError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import ModuleType
 
 LOST = StreamInterruptedError("ReadError", 512)
 LOST_SENTENCE = "the stream ended after 512 bytes, before the message did (ReadError)"
@@ -110,6 +126,41 @@ SENTENCES: list[tuple[ResumableError, str]] = [
             "keep the partial, or set on_uncertain='join' to accept a seam that is not verified"
         ),
     ),
+    (
+        StoreUnavailableError("timeout", "TimeoutError"),
+        "the store cannot be used: timeout (TimeoutError)",
+    ),
+    (
+        StoreUnavailableError("auth", "AuthenticationError", retryable=False),
+        "the store cannot be used: auth (AuthenticationError), and waiting does not help",
+    ),
+    (LeaseHeldError("s1", "host:7:x", 12.5), "session s1 is written by host:7:x, for another 12.5 s at least"),
+    (FencedError("s1", 5, 7, "host:7:x"), "session s1 is no longer yours: token 5 is behind 7 (host:7:x)"),
+    (FencedError("s1", 5, 7), "session s1 is no longer yours: token 5 is behind 7 (nobody)"),
+    (
+        DivergedError("s1", 41, PARTIAL),
+        "session s1 was taken over, and what was delivered here after event 41 is not in its log",
+    ),
+    (SessionNotFoundError("s1"), "there is no session s1, or no longer"),
+    (SessionEndedError("s1", "cancelled", 41), "session s1 is over (cancelled) with event 41"),
+    (
+        SessionConflictError("s1"),
+        "session s1 was opened with another request; choose another ID or delete the session",
+    ),
+    (
+        SessionSchemaError("s1", "2.1", 1),
+        "session s1 was written with schema 2.1; this version reads schemas up to 1",
+    ),
+    (CursorError("$", "not of the form <token>-<seq>"), "cursor '$': not of the form <token>-<seq>"),
+    (SeqExpiredError("s1", 3, 40), "event 3 of session s1 is gone; the log begins with 40"),
+    (
+        LogRewoundError("s1", 60, 10),
+        "the log of session s1 went back: events after 10 were lost, of which you have seen up to 60",
+    ),
+    (
+        LogLostError("s1", "log"),
+        "the store lost the log of session s1; is its eviction policy noeviction?",
+    ),
 ]
 EVERY = [error for error, _ in SENTENCES]
 
@@ -119,7 +170,7 @@ def family(cls: type[ResumableError]) -> Iterator[type[ResumableError]]:
     yield cls
     for child in cls.__subclasses__():
         # The middleware makes children that carry their parent's name and module; they are no part of the tree.
-        if vars(errors).get(child.__name__) is child:
+        if {**vars(errors), **vars(store_errors)}.get(child.__name__) is child:
             yield from family(child)
 
 
@@ -128,14 +179,22 @@ def depth(cls: type[ResumableError]) -> int:
     return cls.__mro__.index(ResumableError)
 
 
-def drawn_tree() -> list[tuple[int, str]]:
-    """Read the names and depths from the drawing in the module's docstring."""
-    lines = (errors.__doc__ or "").partition("::\n\n")[2].splitlines()
+def drawn_branch(module: ModuleType) -> list[tuple[int, str]]:
+    """Read the names and depths from the drawing in a module's docstring."""
+    lines = (module.__doc__ or "").partition("::\n\n")[2].splitlines()
     return [
         (len(line.partition("── ")[0]) // 4 if "──" in line else 0, line.partition("── ")[2] or line.strip())
         for line in lines
         if line.strip()
     ]
+
+
+def drawn_tree() -> list[tuple[int, str]]:
+    """Put the branch of the store in the place where the tree names it."""
+    *tree, (level, name) = drawn_branch(errors)
+    branch = [(below + level, text) for below, text in drawn_branch(store_errors)]
+    assert name.split()[0] == branch[0][1].split()[0]
+    return [*tree, *branch]
 
 
 @pytest.mark.parametrize(("error", "sentence"), SENTENCES, ids=range(len(SENTENCES)))
@@ -148,7 +207,7 @@ def test_every_error_makes_its_sentence(error: ResumableError, sentence: str):
 
 def test_every_class_that_has_a_sentence_is_in_the_table():
     """A new error class, or a limit without a sentence, fails here until it has one."""
-    without = {ResumableError, AttemptError}  # bases that are never made
+    without = {ResumableError, AttemptError, StoreError}  # bases that are never made
     assert {type(error) for error in EVERY} == set(family(ResumableError)) - without
     assert {error.limit for error in EVERY if isinstance(error, RetriesExhaustedError)} == set(Exhausted)
     assert {error.reason for error in EVERY if isinstance(error, NotContinuableError)} == set(Obstacle)
@@ -198,6 +257,13 @@ def test_what_the_model_said_is_in_the_attribute_only(error: RecoveryError):
     assert SECRET not in str(error)
     assert SECRET not in repr(error)
     assert repr(error).startswith(f"{type(error).__name__}(attempts={error.attempts}, last=")
+
+
+def test_what_was_delivered_beside_the_log_is_in_the_attribute_only():
+    """A partial that diverged is for the caller too."""
+    error = DivergedError("s1", 41, PARTIAL)
+    assert repr(error) == "DivergedError(session_id='s1', last_seq=41)"
+    assert SECRET not in str(error)
 
 
 def test_the_frame_of_an_error_event_is_in_the_attribute_only():

@@ -14,10 +14,11 @@ Nothing here holds a prompt, a completion or a key in its sentence::
     │   ├── StreamStalledError         silence longer than a watchdog allows
     │   ├── RemoteProtocolError        upstream sent what is not a message stream
     │   └── SeamMissedError            the continuation did not join where it was asked to
-    └── RecoveryError               the session is over; carries what was delivered
-        ├── RetriesExhaustedError      every attempt the policy allows has failed
-        ├── NotContinuableError        what was delivered cannot be continued
-        └── SeamError                  no continuation joined with certainty
+    ├── RecoveryError               the session is over; carries what was delivered
+    │   ├── RetriesExhaustedError      every attempt the policy allows has failed
+    │   ├── NotContinuableError        what was delivered cannot be continued
+    │   └── SeamError                  no continuation joined with certainty
+    └── StoreError                  the store of sessions refused; `store_errors` draws its branch
 """
 
 from __future__ import annotations
