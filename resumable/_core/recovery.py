@@ -34,6 +34,7 @@ from resumable._core.errors import (
     RetriesExhaustedError,
     SeamError,
     SeamMissedError,
+    UpstreamEventError,
     UpstreamStatusError,
 )
 from resumable._core.report import Notice
@@ -247,6 +248,12 @@ class Recovery:
         anchor = choose_anchor(tail_text(transcript)[0]) if situation is Situation.ANCHORED else ""
         chosen = plan(left[0], body, transcript, anchor, self._rules.instruction or DEFAULT_INSTRUCTION)
         return Finish("max_tokens") if chosen is None else Next(chosen, delay)
+
+
+def own_words(failure: AttemptError, outcome: RecoveryError) -> bytes:
+    """Give upstream's own `error` event, where it says best why it is over; a lost thread is not upstream's to tell."""
+    is_lost = isinstance(outcome, NotContinuableError) and outcome.reason is Obstacle.THREAD
+    return failure.frame if isinstance(failure, UpstreamEventError) and not is_lost else b""
 
 
 def notice_of(session_id: str, attempt: int, failure: AttemptError, outcome: Outcome) -> Notice:

@@ -33,12 +33,11 @@ from resumable._core.errors import (
     RemoteProtocolError,
     StreamInterruptedError,
     StreamStalledError,
-    UpstreamEventError,
 )
 from resumable._core.events import ContentBlockStop, MessageDelta, MessageStop, encode
 from resumable._core.hold import Gate
 from resumable._core.intake import Intake, Mapper
-from resumable._core.recovery import Finish, Next, Recovery, Rules, notice_of
+from resumable._core.recovery import Finish, Next, Recovery, Rules, notice_of, own_words
 from resumable._core.report import Attempt, Notice, Report
 from resumable._core.seam import Seam
 from resumable._core.states import TRANSITIONS, Action, Input, Open, Read, Sleep, State, Stop
@@ -328,8 +327,9 @@ class Session:
         else:
             self._move(Input.GIVE_UP)
             outcome.partial, outcome.session_id = self.transcript.partial(), self.report.session_id
-            if isinstance(failure, UpstreamEventError) and failure.frame and not self.has_delivered:
-                out.append(failure.frame)  # A caller who received nothing gets upstream's own error.
+            own = b"" if self.has_delivered else own_words(failure, outcome)
+            if own:
+                out.append(own)  # A caller who received nothing gets upstream's own error.
             else:
                 self._error = outcome
 

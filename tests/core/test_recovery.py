@@ -17,7 +17,7 @@ from resumable._core.errors import (
     UpstreamEventError,
     UpstreamStatusError,
 )
-from resumable._core.recovery import Finish, Next, Recovery
+from resumable._core.recovery import Finish, Next, Recovery, own_words
 from resumable._policy import RetryPolicy
 from tests.core.rig import ASK, LOST, NEW, OLD
 from tests.core.streams import block, start, stop, text, thought, tool_input, transcript_of
@@ -320,3 +320,13 @@ def test_a_continue_of_something_unknown_is_lost_when_its_stream_breaks():
     assert isinstance(lost, NotContinuableError)
     assert lost.reason is Obstacle.THREAD
     assert Desk(start() + block(0, "thinking"), **CONTINUE).ask().plan.strategy is Strategy.RESTART
+
+
+def test_upstream_says_itself_why_it_is_over_but_for_a_lost_thread():
+    """Its own event is what a caller gets who received nothing; where he may tell all of it again, he hears that."""
+    failure = UpstreamEventError("overloaded_error", None, b"event: error\n\n")
+    over = RetriesExhaustedError(5, failure, limit=Exhausted.NO_PROGRESS)
+    assert own_words(failure, over) == failure.frame
+    assert own_words(LOST, over) == b""
+    assert own_words(failure, NotContinuableError(1, failure, reason=Obstacle.REFUSED)) == failure.frame
+    assert own_words(failure, NotContinuableError(1, failure, reason=Obstacle.THREAD)) == b""

@@ -9,7 +9,7 @@ from resumable._core.errors import LocalProtocolError, RetriesExhaustedError, St
 from resumable._core.events import encode
 from resumable._core.states import Open, Read, Sleep, State, Stop
 from resumable._core.watch import LINGER
-from tests.core.rig import LOST, Rig
+from tests.core.rig import ASK, LOST, NEW, Rig
 from tests.core.streams import OVER, PING, block, ending, error, start, stop, text, whole
 
 
@@ -32,7 +32,7 @@ def test_first_request_is_the_caller_s():
     rig = Rig(top_k=3)
     plan = rig.open()
     assert plan.strategy is Strategy.ORIGINAL
-    assert plan.body is rig.session._body
+    assert plan.body == {"model": NEW, "max_tokens": 8000, "messages": [ASK], "top_k": 3}
 
 
 def test_books_of_an_attempt():
