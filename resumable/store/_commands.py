@@ -82,6 +82,21 @@ def on_the_wire(flight: Flight, *, with_texts: bool = False) -> list[Sequence[Wo
     return spelt
 
 
+def unknown(flight: Flight, is_unknown: Sequence[bool]) -> list[int]:
+    """
+    Find what to send again, with texts, to a server that did not know some script.
+
+    All commands of that script, in order: another client may have taught it to the server halfway, and what came
+    behind was done before its time. The others stay done.
+
+    Args:
+        flight: What was sent.
+        is_unknown: Of each command, whether its script was not known.
+    """
+    names = {one.script for one, is_it in zip(flight, is_unknown, strict=True) if is_it}
+    return [i for i, one in enumerate(flight) if one.script is not None and one.script in names]
+
+
 def hint(index: str, session_ids: Sequence[str], ahead_ms: int, keep_ms: int, *, only_new: bool = False) -> Command:
     """Make the command that notes sessions in an index."""
     return run(_scripts.HINT, [index], ahead_ms, keep_ms, "1" if only_new else "0", *session_ids)
@@ -116,7 +131,8 @@ def acquire(
         words += ["0"]
     else:
         words += ["1", opening.request_hash, opening.principal, opening.request, *_flat(opening.fields)]
-        flight.append(hint(names.active, [session_id], duration_ms, ttl_ms))
+        # Only what is new: an acquire that is refused must not move the hint of a session that is there.
+        flight.append(hint(names.active, [session_id], duration_ms, ttl_ms, only_new=True))
         indices = [names.all_sessions, *([names.principal(opening.principal)] if opening.principal else [])]
         flight += [hint(index, [session_id], 0, 2 * ttl_ms, only_new=True) for index in indices]
     reply = accepted(session_id, (yield [*flight, run(_scripts.ACQUIRE, keys, *words)])[-1])
@@ -124,7 +140,7 @@ def acquire(
     before = None if grant is Grant.CREATED else checkpoint(session_id, int(reply[2]), reply[3])
     last_seq = before.last_seq if before else 0
     base = before.base if before and grant is Grant.KEPT else last_seq
-    if opening is None:
+    if grant is not Grant.CREATED:
         yield [hint(names.active, [session_id], duration_ms, ttl_ms)]
     return Acquired(Lease(session_id, holder, token, base, duration, ttl), grant, last_seq, before)
 

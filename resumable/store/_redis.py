@@ -14,7 +14,7 @@ from redis.exceptions import NoScriptError, ResponseError
 from resumable._core.store_errors import StoreUnavailableError
 
 from . import _commands, _queries
-from ._commands import on_the_wire
+from ._commands import on_the_wire, unknown
 from ._keys import Keys
 from ._records import MAX_EVENTS
 from ._redis_clients import aconnect, connect
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
         Vitals,
     )
     from ._redis_clients import AsyncClients, Clients
-    from ._replies import Reply
+    from ._replies import Replies
 
 T = TypeVar("T")
 
@@ -179,14 +179,16 @@ class RedisStore:
             value: T = done.value
             return value
 
-    def _send(self, client: Client, flight: Flight) -> Sequence[Reply]:
+    def _send(self, client: Client, flight: Flight) -> Replies:
         replies = self._exchange(client, on_the_wire(flight))
-        if any(isinstance(reply, NoScriptError) for reply in replies):
-            # All of it again, in order: what was done already is not done twice.
-            replies = self._exchange(client, on_the_wire(flight, with_texts=True))
+        again = unknown(flight, [isinstance(reply, NoScriptError) for reply in replies])
+        if again:
+            answers = self._exchange(client, on_the_wire([flight[i] for i in again], with_texts=True))
+            for i, answer in zip(again, answers, strict=True):
+                replies[i] = answer
         return [error_of(reply) if isinstance(reply, Exception) else reply for reply in replies]
 
-    def _exchange(self, client: Client, commands: Sequence[Sequence[Word]]) -> Sequence[Reply]:
+    def _exchange(self, client: Client, commands: Sequence[Sequence[Word]]) -> Replies:
         if self._is_closed:
             raise StoreUnavailableError(reason="closed", cause_name=type(self).__name__, retryable=False)
         with map_errors():
@@ -200,7 +202,8 @@ class RedisStore:
             queue: Any = pipeline.pipeline_execute_command  # Reason: not annotated
             for words in commands:
                 queue(*words)
-            return pipeline.execute(raise_on_error=False)
+            replies: Replies = pipeline.execute(raise_on_error=False)
+            return replies
 
 
 class AsyncRedisStore:
@@ -333,14 +336,16 @@ class AsyncRedisStore:
             value: T = done.value
             return value
 
-    async def _send(self, client: AsyncClient, flight: Flight) -> Sequence[Reply]:
+    async def _send(self, client: AsyncClient, flight: Flight) -> Replies:
         replies = await self._exchange(client, on_the_wire(flight))
-        if any(isinstance(reply, NoScriptError) for reply in replies):
-            # All of it again, in order: what was done already is not done twice.
-            replies = await self._exchange(client, on_the_wire(flight, with_texts=True))
+        again = unknown(flight, [isinstance(reply, NoScriptError) for reply in replies])
+        if again:
+            answers = await self._exchange(client, on_the_wire([flight[i] for i in again], with_texts=True))
+            for i, answer in zip(again, answers, strict=True):
+                replies[i] = answer
         return [error_of(reply) if isinstance(reply, Exception) else reply for reply in replies]
 
-    async def _exchange(self, client: AsyncClient, commands: Sequence[Sequence[Word]]) -> Sequence[Reply]:
+    async def _exchange(self, client: AsyncClient, commands: Sequence[Sequence[Word]]) -> Replies:
         if self._is_closed:
             raise StoreUnavailableError(reason="closed", cause_name=type(self).__name__, retryable=False)
         with map_errors():
@@ -354,4 +359,5 @@ class AsyncRedisStore:
             queue: Any = pipeline.pipeline_execute_command  # Reason: not annotated
             for words in commands:
                 queue(*words)
-            return await pipeline.execute(raise_on_error=False)
+            replies: Replies = await pipeline.execute(raise_on_error=False)
+            return replies

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
 Reply: TypeAlias = Any  # Reason: RESP is recursive and untyped; it is narrowed where it is read
+Replies: TypeAlias = list[Reply]
 SECOND = 1000.0  # [ms]
 
 # Refusals whose facts are those of the error, in order.
