@@ -7,6 +7,7 @@ The two drivers differ by `await` alone, and a test holds them to it.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -15,9 +16,10 @@ import anyio
 from resumable._core.errors import AttemptError
 from resumable._core.states import Open, Sleep, Stop
 from resumable._core.watch import PAUSE
+from resumable._watchdog import WATCHDOG
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from resumable._core.errors import RecoveryError
     from resumable._core.report import Notice
@@ -25,6 +27,22 @@ if TYPE_CHECKING:
     from resumable._core.states import Action
 
 _log = logging.getLogger("resumable")
+
+
+class Deadline(Protocol):
+    """
+    What breaks a read that is too late.
+
+    Attributes:
+        deadline: [s] When it is, on the machine's monotonic clock; infinite while nobody reads. May be set to a
+            later time at will.
+    """
+
+    deadline: float
+
+    def arm(self, deadline: float) -> None:
+        """Set it, also to an earlier time."""
+        ...
 
 
 class Clock(Protocol):
@@ -66,7 +84,14 @@ class SystemClock:
 
 
 class Wire(Protocol):
-    """One upstream, spoken to in a thread: at most one response is open at a time."""
+    """
+    One upstream, spoken to in a thread: at most one response is open at a time.
+
+    Attributes:
+        guard: Breaks a `read` that is blocked in the middle of the body.
+    """
+
+    guard: Deadline
 
     def open(self, action: Open) -> str | None:
         """
@@ -77,13 +102,18 @@ class Wire(Protocol):
         """
         ...
 
-    def read(self, session: Session) -> bytes:
+    def read(self) -> bytes:
         """
-        Read from the response, at most until the session's deadline; empty at its end.
+        Read from the response.
 
         Raises:
-            AttemptError: The stream broke.
+            StopIteration: At its end.
+            Exception: The stream broke; whatever transports, TLS and decoders raise.
         """
+        ...
+
+    def interruption(self, error: Exception, received: int) -> AttemptError:
+        """Say what an exception of `read` means that came after so many bytes."""
         ...
 
     def close(self) -> None:
@@ -98,12 +128,18 @@ class Wire(Protocol):
 class AsyncWire(Protocol):
     """One upstream, spoken to in a task; see `Wire`."""
 
+    guard: Deadline
+
     async def open(self, action: Open) -> str | None:
         """Send a request and return its `request-id`."""
         ...
 
-    async def read(self, session: Session) -> bytes:
-        """Read from the response, at most until the session's deadline; empty at its end."""
+    def read(self) -> Awaitable[bytes]:
+        """Read from the response; see `Wire`."""
+        ...
+
+    def interruption(self, error: Exception, received: int) -> AttemptError:
+        """Say what an exception of `read` means that came after so many bytes."""
         ...
 
     async def close(self) -> None:
@@ -168,27 +204,49 @@ class Driver:
     def __iter__(self) -> Self:
         return self
 
-    def __next__(self) -> bytes:
+    def __next__(self) -> bytes:  # noqa: C901  # Reason: the hot path; every call in it would cost more than it does
         session, wire, now = self.session, self._wire, self._clock.now
         while True:
-            if session.is_reading:
+            if not session.is_reading:
+                out = self._act()
+            else:
                 if (began := now()) - session.seen_at > PAUSE:
                     session.resume(began)
+                guard = wire.guard
+                guard.deadline = due = session.seen_at + session.slack
+                if due < WATCHDOG.next_look:  # `arm` would look, too; the call is saved for nearly every event.
+                    guard.arm(due)
                 try:
-                    data = wire.read(session)
-                    out = session.receive_data(data, now()) if data else session.receive_eof(now())
-                except AttemptError as failure:
-                    out = session.receive_failure(failure, now())
+                    data = wire.read()
+                except Exception as error:  # noqa: BLE001  # Reason: transports, TLS and decoders each raise their own
+                    out = self._lose(error)
+                else:
+                    if session.flows(data):
+                        session.seen_at = now()
+                        return data
+                    out = session.receive_data(data, now())
+                finally:
+                    guard.deadline = math.inf
                 if session.notices:
                     self._teller.tell()
-            else:
-                action = session.next_action(now())
-                if isinstance(action, Stop):
-                    self._stop(action)
-                    raise StopIteration
-                out = self._perform(action)
             if out:
                 return out
+
+    def _act(self) -> bytes:
+        action = self.session.next_action(self._clock.now())
+        if isinstance(action, Stop):
+            self._wire.close()
+            if action.error is not None:
+                raise self._wire.translate(action.error)
+            raise StopIteration
+        return self._perform(action)
+
+    def _lose(self, error: Exception) -> bytes:
+        """Tell the session how reading ended."""
+        session, now = self.session, self._clock.now()
+        if isinstance(error, StopIteration):
+            return session.receive_eof(now)
+        return session.receive_failure(self._wire.interruption(error, session.received), now)
 
     def _perform(self, action: Action) -> bytes:
         session, wire, clock = self.session, self._wire, self._clock
@@ -204,11 +262,6 @@ class Driver:
         finally:
             self._teller.tell()
         return b""
-
-    def _stop(self, action: Stop) -> None:
-        self._wire.close()
-        if action.error is not None:
-            raise self._wire.translate(action.error)
 
     def close(self) -> None:
         """Leave: nothing is read or sent any more."""
@@ -237,27 +290,49 @@ class AsyncDriver:
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> bytes:
+    async def __anext__(self) -> bytes:  # noqa: C901  # Reason: as above
         session, wire, now = self.session, self._wire, self._clock.now
         while True:
-            if session.is_reading:
+            if not session.is_reading:
+                out = await self._act()
+            else:
                 if (began := now()) - session.seen_at > PAUSE:
                     session.resume(began)
+                guard = wire.guard
+                guard.deadline = due = session.seen_at + session.slack
+                if due < WATCHDOG.next_look:  # `arm` would look, too; the call is saved for nearly every event.
+                    guard.arm(due)
                 try:
-                    data = await wire.read(session)
-                    out = session.receive_data(data, now()) if data else session.receive_eof(now())
-                except AttemptError as failure:
-                    out = session.receive_failure(failure, now())
+                    data = await wire.read()
+                except Exception as error:  # noqa: BLE001  # Reason: transports, TLS and decoders each raise their own
+                    out = self._lose(error)
+                else:
+                    if session.flows(data):
+                        session.seen_at = now()
+                        return data
+                    out = session.receive_data(data, now())
+                finally:
+                    guard.deadline = math.inf
                 if session.notices:
                     self._teller.tell()
-            else:
-                action = session.next_action(now())
-                if isinstance(action, Stop):
-                    await self._stop(action)
-                    raise StopAsyncIteration
-                out = await self._perform(action)
             if out:
                 return out
+
+    async def _act(self) -> bytes:
+        action = self.session.next_action(self._clock.now())
+        if isinstance(action, Stop):
+            await self._wire.close()
+            if action.error is not None:
+                raise self._wire.translate(action.error)
+            raise StopAsyncIteration
+        return await self._perform(action)
+
+    def _lose(self, error: Exception) -> bytes:
+        """Tell the session how reading ended."""
+        session, now = self.session, self._clock.now()
+        if isinstance(error, StopAsyncIteration):
+            return session.receive_eof(now)
+        return session.receive_failure(self._wire.interruption(error, session.received), now)
 
     async def _perform(self, action: Action) -> bytes:
         session, wire, clock = self.session, self._wire, self._clock
@@ -273,11 +348,6 @@ class AsyncDriver:
         finally:
             self._teller.tell()
         return b""
-
-    async def _stop(self, action: Stop) -> None:
-        await self._wire.close()
-        if action.error is not None:
-            raise self._wire.translate(action.error)
 
     async def aclose(self) -> None:
         """Leave: nothing is read or sent any more."""

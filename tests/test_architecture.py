@@ -51,7 +51,18 @@ IMPURE_CALLS = frozenset({"__import__", "breakpoint", "eval", "exec", "input", "
 
 # A third-party package is imported only where its concern lives; a path ends in "/" when it is a folder.
 PLACES = {
-    "anthropic": ("middleware.py", "middleware/", "testing/", "cli.py", "cli/", "_sdk.py"),
+    "anthropic": (
+        "middleware.py",
+        "middleware/",
+        "testing/",
+        "cli.py",
+        "cli/",
+        "_sdk.py",
+        "otel.py",
+        "pytest_plugin.py",
+    ),
+    "opentelemetry": ("otel.py",),
+    "pytest": ("pytest_plugin.py",),
     "redis": ("store/_redis", "store/_embedded"),
     "rich": ("cli.py", "cli/"),
     "starlette": ("server/",),
@@ -85,12 +96,11 @@ TWINS: tuple[tuple[str, str, str], ...] = (
     ("_drive.py", "Clock.sleep", "Clock.asleep"),
     ("_drive.py", "SystemClock.sleep", "SystemClock.asleep"),
     ("_drive.py", "Wire.open", "AsyncWire.open"),
-    ("_drive.py", "Wire.read", "AsyncWire.read"),
     ("_drive.py", "Wire.close", "AsyncWire.close"),
     ("_drive.py", "Driver.start", "AsyncDriver.start"),
     ("_drive.py", "Driver.__next__", "AsyncDriver.__anext__"),
     ("_drive.py", "Driver._perform", "AsyncDriver._perform"),
-    ("_drive.py", "Driver._stop", "AsyncDriver._stop"),
+    ("_drive.py", "Driver._act", "AsyncDriver._act"),
     ("_drive.py", "Driver.close", "AsyncDriver.aclose"),
     ("middleware/__init__.py", "Resumable.handle", "Resumable.handle_async"),
     ("middleware/_bedrock.py", "Decoded.__next__", "AsyncDecoded.__anext__"),
@@ -100,7 +110,7 @@ TWINS: tuple[tuple[str, str, str], ...] = (
     ("middleware/_threads.py", "ThreadBody.__next__", "AsyncThreadBody.__anext__"),
     ("middleware/_threads.py", "ThreadBody.fetch", "AsyncThreadBody.fetch"),
     ("middleware/_wire.py", "SDKWire.open", "AsyncSDKWire.open"),
-    ("middleware/_wire.py", "SDKWire.read", "AsyncSDKWire.read"),
+    ("middleware/_wire.py", "SDKWire._ended", "AsyncSDKWire._ended"),
     ("middleware/_wire.py", "SDKWire.close", "AsyncSDKWire.close"),
     *(("store/_interface.py", f"Store.{name}", f"AsyncStore.{name}") for name in STORE_METHODS),
     *(("store/_memory_stores.py", f"MemoryStore.{name}", f"AsyncMemoryStore.{name}") for name in STORE_METHODS),
@@ -124,7 +134,6 @@ COLOURED = (
 # Async functions of those files that have no twin, with the reason.
 SINGLE: dict[str, str] = {
     "middleware/_wire.py::_Patience.read": "a thread's read cannot be cancelled",
-    "middleware/_wire.py::_nothing": "its twin is iter(())",
     "store/_memory_stores.py::AsyncMemoryStore._wait_for": "a condition of threads is not an event of a loop",
 }
 # Async words and what they are in the sync half; whole words, also inside docstrings' absence.

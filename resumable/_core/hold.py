@@ -50,6 +50,8 @@ BLANKS: Final = frozenset(
     "\u2028\u2029\u202f\u205f\u3000" + _INVISIBLE
 )
 
+_TEXT_HEAD: Final = b"""event: content_block_delta
+data: {"type":"content_block_delta","index":%d,"delta":{"type":"text_delta","text":\""""
 #: [bytes] What was held is released in frames of at most this size: few enough for clients that parse the
 #: whole input again at every delta, small enough for line readers with a limit (asyncio's is 64 KiB).
 _RELEASE_BYTES: Final = 32 * 1024
@@ -123,10 +125,10 @@ class Gate:
 
     Attributes:
         overdue: How many times blocks flowed live because they had been held for too long.
-        flow: Takes text of the block at `flow_index` that does not end in whitespace, which goes on as it
-            is; `None` while something waits.
+        flow: What was written of the block at `flow_index`; takes more in UTF-8 that does not end in whitespace,
+            which goes on as it is. `None` while something waits.
         flow_index: Index of that block.
-        flow_key: The same as it stands in an event.
+        flow_head: How upstream begins the record of a delta of its text.
     """
 
     def __init__(self, transcript: Transcript, hold: frozenset[str], max_hold: float) -> None:
@@ -149,9 +151,9 @@ class Gate:
         self._newest = -1
         self._held_since: float | None = None
         self._flowing: Block | None = None
-        self.flow: Callable[[str], None] | None = None
+        self.flow: bytearray | None = None
         self.flow_index = -1
-        self.flow_key = b""
+        self.flow_head = b""
         self.overdue = 0
 
     def reopen(self, index: int) -> None:
@@ -181,7 +183,7 @@ class Gate:
         """Say whether text may go on as it is, overtaking nothing and not ending in whitespace, and take note of it."""
         if self.flow is None or index != self.flow_index or not text or text[-1] in BLANKS:
             return False
-        self.flow(text)
+        self.flow += text.encode()
         return True
 
     def pass_head(self, index: int, text: str) -> bytes | None:
@@ -201,11 +203,11 @@ class Gate:
         if waiting is None or not head:
             return None
         whole = "".join(waiting) + head
-        block.parts.append(whole)
+        block.write(whole)
         held.clear()
         if tail:
             held.append(_Held(_text(index, tail), b"", [tail]))
-        self.flow = None if tail else block.parts.append
+        self.flow = None if tail else block.written
         return text_frame(index, whole)
 
     def push(self, event: Event, frame: bytes, now: float) -> list[bytes]:
@@ -226,7 +228,7 @@ class Gate:
             strong = self._note(event, now)
             self._enqueue(event, frame)
             out += self._flush() if strong else []
-        self.flow = None if self._queue or self._flowing is None else self._flowing.parts.append
+        self.flow = None if self._queue or self._flowing is None else self._flowing.written
         return out
 
     def _note(self, event: Event, now: float) -> bool:
@@ -320,7 +322,7 @@ class Gate:
         """Let the hot path take the block over, if it was delivered so far."""
         if not self._queue:
             self._flowing, self.flow_index = self._transcript.blocks[index], index
-            self.flow_key = b"%d" % index
+            self.flow_head = _TEXT_HEAD % index
 
     def _release_overdue(self, now: float) -> list[bytes]:
         if self._held_since is None or now - self._held_since < self._max_hold:
@@ -358,7 +360,7 @@ class Gate:
     def _merged(self, held: _Held) -> list[bytes]:
         whole = "".join(held.parts or ())
         event: Any = held.event
-        self._transcript.blocks[event.index].parts.append(whole)
+        self._transcript.blocks[event.index].write(whole)
         make = text_frame if isinstance(event.delta, TextDelta) else input_frame
         pieces = [whole[at : at + _RELEASE_LENGTH] for at in range(0, len(whole), _RELEASE_LENGTH)]
         return [frame for piece in pieces for frame in _fitting(make, event.index, piece)]

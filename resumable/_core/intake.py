@@ -7,7 +7,6 @@ unless their index, text or usage must change. Raises `AttemptError`; the sessio
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import MsgspecError
@@ -32,6 +31,7 @@ from resumable._core.events import (
     is_utf8,
     name_of,
 )
+from resumable._core.hold import BLANKS
 from resumable._core.sse import Frame, FrameParser, parse_frame
 from resumable._core.transcript import SERVER_CALLS, THINKING, Grammar, is_result
 
@@ -45,15 +45,12 @@ if TYPE_CHECKING:
 _SLOW_BLOCKS = THINKING | SERVER_CALLS
 _DELTA_RECORD = b"event: content_block_delta\ndata: "
 _DELTA_DATA = len(_DELTA_RECORD)
-# A record as upstream writes it, with the spaces it pads some with: ASCII without escapes, that does not end
-# in a space. Such text is its own JSON.
-_PLAIN = (
-    re.escape(_DELTA_RECORD)
-    + rb'\{"type":"content_block_delta","index":(\d+),"delta":\{"type":"text_delta","text":'
-    + rb'"([ !#-\[\]-~]*[!#-\[\]-~])"\} *\}'
-)
-_PLAIN_RECORD = re.compile(_PLAIN).fullmatch
-_PLAIN_READ = re.compile(_PLAIN + rb"\n\n").fullmatch
+# What stands for itself in a JSON string: all but a quote, a backslash and control characters.
+_PLAIN = bytes(code for code in range(0x20, 0x100) if code not in b'"\\\x7f')
+_PLAIN_LINES = _PLAIN + b"\n"
+_RECORD_END = b'"}}'
+_READ_END = b'"}}\n\n'
+_SPACE = ord(" ")
 
 
 class Mapper(Protocol):
@@ -90,7 +87,6 @@ class Intake:
         turned: Whether an event came, since the session last looked, that is more than text going on.
         is_slow: Whether silence is normal: in thinking, from a server-side call to its result, before the first event.
         output_tokens: [tokens] As upstream measured them; `None` until it says.
-        received: [bytes] Of the response so far.
     """
 
     def __init__(
@@ -117,7 +113,6 @@ class Intake:
         self.turned = False
         self.is_slow = True
         self.output_tokens: int | None = None
-        self.received = 0
         self._running: set[str] = set()  # ids of server-side calls without a result
 
     @property
@@ -129,26 +124,39 @@ class Intake:
     def _is_finished(self) -> bool:
         return self.is_over or self.ended is not None
 
-    def passes(self, data: bytes) -> bool:
-        """
-        Say whether what was read is one text delta that goes on as it is, and take note of it if so.
+    @property
+    def is_idle(self) -> bool:
+        """Whether no part of a record waits for the rest of it."""
+        return self._parser.is_idle
 
-        The hottest path: one pattern knows the shape in which upstream writes plain text, which needs no
-        decoding. What it does not recognise is left to `feed`, which decides everything.
+    def flows(self, data: bytes, end: bytes = _READ_END) -> bool:
         """
-        if not self._parser.is_idle or not self._flows(_PLAIN_READ(data)):
-            return False
-        self.received += len(data)
-        return True
+        Say whether one delta of text goes on as it is, and take note of it if so; only while `is_idle`.
 
-    def _flows(self, match: re.Match[bytes] | None) -> bool:
-        """Say whether plain text goes on as it is, and take note of it if so."""
+        The hottest path: it knows the shape in which upstream writes text, and needs no JSON decoder. What
+        it does not recognise is left to `feed`, which decides everything.
+
+        Args:
+            data: What was read, or one record of it.
+            end: What it ends in, but for the spaces that upstream pads some events with.
+        """
         gate, mapper = self._gate, self._mapper
-        if match is None or gate.flow is None or match[1] != gate.flow_key:
+        flow, head = gate.flow, gate.flow_head
+        if flow is None or not data.startswith(head):
             return False
         if mapper is not None and not mapper.is_transparent(gate.flow_index):
             return False
-        gate.flow(match[2].decode())
+        text = data[len(head) :]
+        tail = text.lstrip(_PLAIN)
+        if tail.startswith(b"\\n"):  # The one escape that is common.
+            text = text.replace(b"\\n", b"\n")
+            tail = text.lstrip(_PLAIN_LINES)
+        if tail != end and not _is_padded(tail, end):
+            return False
+        text = text[: -len(tail)]
+        if not text or text[-1] <= _SPACE or not (text.isascii() or _is_free(text)):
+            return False
+        flow += text
         return True
 
     def feed(self, data: bytes, now: float, out: list[bytes]) -> None:
@@ -163,14 +171,14 @@ class Intake:
         Raises:
             AttemptError: The attempt has failed.
         """
-        self.received += len(data)
         if self.is_over:
             return
         self.passed = False
+        flows = self.flows
         records = self._parser.records(data)
         unchanged = 0  # How many records up to here go on as they are and were not emitted yet.
         for at, record in enumerate(records):
-            passed = self._pass(record)
+            passed = b"" if flows(record, _RECORD_END) else self._pass(record)
             if passed == b"":
                 unchanged += 1
                 continue
@@ -202,8 +210,6 @@ class Intake:
         Returns:
             The frame in its place; empty where it goes on as it is, `None` where nothing was taken.
         """
-        if self._flows(_PLAIN_RECORD(record)):
-            return b""
         if not record.startswith(_DELTA_RECORD):
             return None
         data = record[_DELTA_DATA:]
@@ -307,6 +313,19 @@ class Intake:
         if self._is_ending(event):
             self.is_complete = True
             self.is_over = isinstance(event, MessageStop)
+
+
+def _is_padded(tail: bytes, end: bytes) -> bool:
+    """Whether *tail* is *end*, with spaces before its last brace."""
+    return tail.startswith(b'"}') and tail[2:].lstrip(b" ") == end[2:]
+
+
+def _is_free(text: bytes) -> bool:
+    """Whether *text* is UTF-8 and does not end in whitespace."""
+    try:
+        return text.decode()[-1] not in BLANKS
+    except UnicodeDecodeError:
+        return False
 
 
 def _upstream_error(event: ErrorEvent, frame: Frame) -> AttemptError:

@@ -56,6 +56,10 @@ _FAILING: Final = _RECEIVING | {State.OPENING}
 _SILENCES: Final = (StreamInterruptedError, StreamStalledError, ConnectError)
 
 
+def _never(data: bytes) -> bool:  # noqa: ARG001  # Reason: its place is taken by a method that looks at it
+    return False
+
+
 class Policy(Rules, Timeouts, Protocol):
     """All that a session needs of a policy; `RetryPolicy` is one."""
 
@@ -80,6 +84,9 @@ class Session:
         seen_at: [s] When bytes came last; a read that begins more than `PAUSE` later follows a pause of the
             caller's: `resume` first.
         slack: [s] From then until `deadline`.
+        received: [bytes] Of the response that is open, but for what flowed since `receive_data` was called last.
+        flows: Says whether what was read goes on as it is, and takes note of it if so: then all that is left to
+            do is to set `seen_at`. What does not flow goes to `receive_data`.
     """
 
     def __init__(
@@ -125,7 +132,8 @@ class Session:
         self.is_reading = False
         self.seen_at = now
         self.slack = self._watch.deadline - now
-        self._is_calm = False
+        self.received = 0
+        self.flows: Callable[[bytes], bool] = _never
 
     @property
     def deadline(self) -> float:
@@ -160,6 +168,7 @@ class Session:
             self._mapper = self._recovery.mapper(self._plan, self.transcript, self._gate, was_stopped=self._was_stopped)
         merge = self._merge_usage if len(self.report.attempts) > 1 else None
         self._intake = Intake(self._gate, self._mapper, merge)
+        self.received = 0
         self._settle(now)
 
     def resume(self, now: float) -> None:
@@ -178,9 +187,7 @@ class Session:
         intake = self._intake
         if intake is None or not self.is_reading:
             return self._refuse("receive_data")
-        if self._is_calm and intake.passes(data):
-            self.seen_at = now
-            return data
+        self.received += len(data)
         self._watch.catch_up(self.seen_at)
         out = self._receive(intake, data, now)
         self._settle(now)
@@ -190,7 +197,8 @@ class Session:
         """Make what is asked for at every read cheap: while text flows, all that moves is `seen_at`."""
         self.seen_at = now
         self.slack = self._watch.deadline - now
-        self._is_calm = self._watch.is_calm
+        intake = self._intake
+        self.flows = intake.flows if intake and intake.is_idle and self._watch.is_calm else _never
 
     def _receive(self, intake: Intake, data: bytes, now: float) -> bytes:
         out: list[bytes] = []
@@ -204,7 +212,7 @@ class Session:
         else:
             self._watch.receive_more(now, progressed=intake.passed)
         if now >= self._watch.deadline:  # Pings and trickles keep a read from ever timing out.
-            failure = failure or StreamInterruptedError("silence", intake.received)
+            failure = failure or StreamInterruptedError("silence", self.received)
         if failure is not None and self.is_reading:
             self._fail(failure, now, out)
         return out[0] if len(out) == 1 else b"".join(out)
@@ -220,8 +228,7 @@ class Session:
 
     def receive_eof(self, now: float) -> bytes:
         """Take note of a clean end of the response; returns frames for the caller."""
-        received = 0 if self._intake is None else self._intake.received
-        return self.receive_failure(StreamInterruptedError("EOF", received), now)
+        return self.receive_failure(StreamInterruptedError("EOF", self.received), now)
 
     def receive_failure(self, failure: AttemptError, now: float) -> bytes:
         """Take note of a failure, before or after the response; returns frames for the caller."""
@@ -235,7 +242,7 @@ class Session:
                 intake.finish(self._watch.bytes_at, out)  # It came before the silence, and must not age by it.
             except AttemptError as worse:
                 failure = worse
-            is_no_message = not intake.grammar.is_started and intake.received > 0 and now < self.deadline
+            is_no_message = not intake.grammar.is_started and self.received > 0 and now < self.deadline
             if is_no_message and isinstance(failure, StreamInterruptedError):
                 failure = RemoteProtocolError("the response holds no message")
             if self._mapper is not None:
@@ -284,8 +291,7 @@ class Session:
         """Note the seam when it is found, and end the message where a limit of the caller's does."""
         number = self._attempt.number
         if mapper.join is not None and (not self.report.seams or self.report.seams[-1].attempt != number):
-            at = len(mapper.delivered)
-            join = mapper.join
+            at, join = len(mapper.delivered), mapper.join
             self._recovery.join()
             self.report.saved_tokens += self._surfaced
             self.report.seams.append(Seam(number, self._plan.strategy.value, at, join.quality, join.cut))

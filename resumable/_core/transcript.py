@@ -121,15 +121,15 @@ class Block(msgspec.Struct):
 
     Attributes:
         start: `content_block` of its start event.
-        parts: Text, thinking or input JSON of its deltas, in order.
+        written: Text, thinking or input JSON of its deltas in UTF-8; the hot path adds to it without decoding.
         citations: Citations of its deltas, in order.
         signature: Of a thinking block; empty until it came.
         closed: Whether its stop was delivered.
     """
 
     start: dict[str, Any]
-    parts: list[str]
     citations: list[dict[str, Any]]
+    written: bytearray
     signature: str = ""
     closed: bool = False
 
@@ -141,10 +141,12 @@ class Block(msgspec.Struct):
     @property
     def text(self) -> str:
         """What its deltas add up to, after what its start carried."""
-        if len(self.parts) > 1:
-            self.parts[:] = ["".join(self.parts)]
         carried = self.start.get(self.type, "")
-        return (carried if isinstance(carried, str) else "") + "".join(self.parts)
+        return (carried if isinstance(carried, str) else "") + self.written.decode()
+
+    def write(self, text: str) -> None:
+        """Add what a delta carried."""
+        self.written += text.encode()
 
     @property
     def tool_input(self) -> dict[str, Any] | None:
@@ -162,7 +164,7 @@ class Block(msgspec.Struct):
         elif self.type == "thinking":
             block["thinking"] = self.text
             block["signature"] = self.signature or self.start.get("signature", "")
-        elif self.parts:
+        elif self.written:
             parsed = self.tool_input
             block["input"] = self.text if parsed is None else parsed
         return block
@@ -202,7 +204,7 @@ class Transcript:
         if isinstance(event, ContentBlockDelta):
             self._fold_delta(self.blocks[event.index], event)
         elif isinstance(event, ContentBlockStart):
-            self.blocks.append(Block(event.content_block, [], []))
+            self.blocks.append(Block(event.content_block, [], bytearray()))
         elif isinstance(event, ContentBlockStop):
             self.blocks[event.index].closed = True
         elif isinstance(event, OpaqueDelta):
@@ -219,11 +221,11 @@ class Transcript:
     def _fold_delta(block: Block, event: ContentBlockDelta) -> None:
         delta = event.delta
         if isinstance(delta, TextDelta):
-            block.parts.append(delta.text)
+            block.write(delta.text)
         elif isinstance(delta, InputJSONDelta):
-            block.parts.append(delta.partial_json)
+            block.write(delta.partial_json)
         elif isinstance(delta, ThinkingDelta):
-            block.parts.append(delta.thinking)
+            block.write(delta.thinking)
         elif isinstance(delta, SignatureDelta):
             block.signature = delta.signature
         else:

@@ -23,12 +23,23 @@ from resumable.middleware._bedrock import AsyncDecoded, Decoded, is_binary
 from resumable.middleware._errors import as_sdk_error
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+    from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 
-    from resumable._core.errors import RecoveryError
-    from resumable._core.session import Session
+    from resumable._core.errors import AttemptError, RecoveryError
     from resumable._core.states import Open
-    from resumable._watchdog import Guard
+    from resumable._drive import Deadline
+
+
+class _Unguarded:
+    """The guard of what nothing breaks: under a clock that is not the machine's, say."""
+
+    deadline = math.inf
+
+    def arm(self, deadline: float) -> None:
+        """Do nothing."""
+
+
+UNGUARDED = _Unguarded()
 
 
 class AttemptRequest(anthropic.APIRequest):
@@ -44,9 +55,12 @@ class Plug:
         cause: The last exception of the SDK's or the transport's.
         spliced: The response that the caller got, once there is one.
         response_class: What comes down a chain of this colour.
+        read: Reads from the response that is open; at its end where none is.
+        guard: Breaks a blocked `read`.
     """
 
     response_class: ClassVar[Any]
+    _ended: Callable[[], Any]
 
     def __init__(self, request: anthropic.APIRequest, *, bytes_timeout: float, is_watched: bool) -> None:
         """
@@ -60,11 +74,8 @@ class Plug:
         self._request = request
         self._bytes_timeout = bytes_timeout
         self._is_watched = is_watched
-        self._guard: Guard | _Patience | None = None
+        self.guard: Deadline = UNGUARDED
         self._response: httpx.Response | None = None
-        self._received = 0
-        self._is_reading = False
-        self._is_closing = False
         self._read_timeout: float | None = None
         self.answer: Any = None
         self.cause: Exception | None = None
@@ -106,9 +117,7 @@ class Plug:
         self._response = response = answer.http_response
         if self._read_timeout is not None:  # Only the way to the headers was to be shorter.
             response.request.extensions.get("timeout", {})["read"] = self._read_timeout
-        self._is_closing = False
-        self._received = 0
-        self._guard = WATCHDOG.watch(response) if self._is_watched else None
+        self.guard = (WATCHDOG.watch(response) if self._is_watched else None) or UNGUARDED
         return _failures.request_id(response.headers)
 
     def _lose(self, response: httpx.Response, error: Exception) -> bytes:
@@ -122,20 +131,24 @@ class Plug:
         self.answer.http_response = httpx.Response(response.status_code, headers=headers, request=response.request)
         return b""
 
-    def _interruption(self, error: Exception) -> Exception:
+    def interruption(self, error: Exception, received: int) -> AttemptError:
+        """Say what an exception of `read` means; see `Wire`."""
         self.cause = error
         extensions = {} if self._response is None else self._response.request.extensions
         limit = (extensions.get("timeout") or {}).get("read") or self._bytes_timeout
-        return _failures.of_body(error, self._received, limit)
+        failure = _failures.of_body(error, received, limit)
+        failure.__cause__ = error
+        return failure
 
     def _break(self) -> bool:
         """End a read that is blocked in another thread or task; whether there was one to end."""
         # Invariant: told before it is asked who reads. A read that begins now sees it, one that began before is broken.
-        self._is_closing = True
-        if self._is_reading and self._guard is not None:
-            self._guard.arm(-math.inf)
-            return True
-        return False
+        self.read = self._ended
+        guard = self.guard
+        if guard is UNGUARDED or guard.deadline == math.inf:
+            return False
+        guard.arm(-math.inf)
+        return True
 
 
 class SDKWire(Plug):
@@ -143,10 +156,14 @@ class SDKWire(Plug):
 
     response_class = anthropic.APIResponse
 
+    @staticmethod
+    def _ended() -> bytes:
+        raise StopIteration
+
     def __init__(self, request: anthropic.APIRequest, call_next: anthropic.CallNext, **options: Any) -> None:  # noqa: ANN401  # Reason: they are `Plug`'s
         super().__init__(request, **options)
         self._call_next = call_next
-        self._next: Callable[[], bytes] = iter(()).__next__
+        self.read: Callable[[], bytes] = self._ended
 
     def open(self, action: Open) -> str | None:
         """Send a request and return its `request-id`; see `Wire`."""
@@ -163,34 +180,15 @@ class SDKWire(Plug):
                 response.close()
                 body = self._lose(response, error)
             raise _failures.of_status(response.status_code, response.headers, body)
-        self._next = iter(_body(response)).__next__
+        self.read = iter(_body(response)).__next__
         return self._adopt(self.answer)
-
-    def read(self, session: Session) -> bytes:
-        """Read from the response; empty at its end; see `Wire`."""
-        guard = self._guard
-        if guard is not None:
-            guard.arm(session.seen_at + session.slack)
-        self._is_reading = True
-        try:
-            data = b"" if self._is_closing else self._next()
-        except StopIteration:
-            return b""
-        except Exception as error:  # Reason: transports, TLS and decoders each raise their own
-            raise self._interruption(error) from error
-        finally:
-            self._is_reading = False
-            if guard is not None:
-                guard.deadline = math.inf
-        self._received += len(data)
-        return data
 
     def close(self) -> None:
         """Close the response, if one is open; see `Wire`."""
         self._describe()
         response = self._response
         if response is not None and not self._break():
-            self._response = self._guard = None
+            self._response, self.guard = None, UNGUARDED
             response.close()
 
 
@@ -199,10 +197,14 @@ class AsyncSDKWire(Plug):
 
     response_class = anthropic.AsyncAPIResponse
 
+    @staticmethod
+    async def _ended() -> bytes:
+        raise StopAsyncIteration
+
     def __init__(self, request: anthropic.APIRequest, call_next: anthropic.AsyncCallNext, **options: Any) -> None:  # noqa: ANN401  # Reason: they are `Plug`'s
         super().__init__(request, **options)
         self._call_next = call_next
-        self._next: Callable[[], Awaitable[bytes]] = _nothing().__anext__
+        self.read: Callable[[], Awaitable[bytes]] = self._ended
 
     async def open(self, action: Open) -> str | None:
         """Send a request and return its `request-id`; see `Wire`."""
@@ -219,41 +221,22 @@ class AsyncSDKWire(Plug):
                 await response.aclose()
                 body = self._lose(response, error)
             raise _failures.of_status(response.status_code, response.headers, body)
-        self._next = aiter(_async_body(response)).__anext__
+        self.read = aiter(_async_body(response)).__anext__
         return self._adopt(self.answer)
 
     def _adopt(self, answer: Any) -> str | None:  # noqa: ANN401  # Reason: as above
         request_id = super()._adopt(answer)
-        if self._is_watched and self._guard is None:
-            self._guard = patience = _Patience(self._next)
-            self._next = patience.read
+        if self._is_watched and self.guard is UNGUARDED:
+            self.guard = patience = _Patience(self.read)
+            self.read = patience.read
         return request_id
-
-    async def read(self, session: Session) -> bytes:
-        """Read from the response; empty at its end; see `Wire`."""
-        guard = self._guard
-        if guard is not None:
-            guard.arm(session.seen_at + session.slack)
-        self._is_reading = True
-        try:
-            data = b"" if self._is_closing else await self._next()
-        except StopAsyncIteration:
-            return b""
-        except Exception as error:  # Reason: transports, TLS and decoders each raise their own
-            raise self._interruption(error) from error
-        finally:
-            self._is_reading = False
-            if guard is not None:
-                guard.deadline = math.inf
-        self._received += len(data)
-        return data
 
     async def close(self) -> None:
         """Close the response, if one is open; see `Wire`."""
         self._describe()
         response = self._response
         if response is not None and not self._break():
-            self._response = self._guard = None
+            self._response, self.guard = None, UNGUARDED
             await response.aclose()
 
 
@@ -269,9 +252,9 @@ class _Patience:
         self.deadline = math.inf
         self._scope: anyio.CancelScope | None = None
 
-    def arm(self, deadline: float | None) -> None:
+    def arm(self, deadline: float) -> None:
         """Set when a read is too late; see `Guard.arm`."""
-        self.deadline = math.inf if deadline is None else deadline
+        self.deadline = deadline
         if self._scope is not None:
             self._scope.deadline = self._on_the_loops_clock()
 
@@ -328,8 +311,3 @@ def _async_body(response: httpx.Response) -> AsyncIterable[bytes]:
     else:
         body = response.aiter_bytes()
     return AsyncDecoded(body) if is_binary(response) else body
-
-
-async def _nothing() -> AsyncIterator[bytes]:
-    for data in tuple[bytes, ...]():
-        yield data

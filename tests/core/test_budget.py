@@ -36,9 +36,9 @@ def test_the_estimate_counts_bytes():
 def test_every_block_that_was_surfaced_counts():
     """Text, thinking and input all are output."""
     blocks = [
-        Block({"type": "text", "text": "abcd"}, ["efgh"], []),
-        Block({"type": "thinking", "thinking": ""}, ["abcd"], []),
-        Block({"type": "tool_use", "input": {}}, ['{"a": 1}'], []),
+        Block({"type": "text", "text": "abcd"}, [], bytearray(b"efgh")),
+        Block({"type": "thinking", "thinking": ""}, [], bytearray(b"abcd")),
+        Block({"type": "tool_use", "input": {}}, [], bytearray(b'{"a": 1}')),
     ]
     assert surfaced_tokens(blocks) == 2 + 1 + 2
     assert surfaced_tokens([]) == 0

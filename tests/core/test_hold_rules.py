@@ -229,7 +229,7 @@ def test_held_input_is_released_in_few_small_deltas(letter):
     frames = [frame.raw for frame in streams.frames(gate.push(ending("max_tokens")))[1:-1]]
     assert max(map(len, frames)) <= 32 * 1024
     assert len(frames) <= 3 * len(json.encode("utf-8", "backslashreplace")) / 8 / 1024
-    assert "".join(gate.transcript.blocks[0].parts) == json
+    assert gate.transcript.blocks[0].text == json
     assert streams.transcript_of(start(), CALL, *frames).blocks[0].text == json
 
 

@@ -278,4 +278,4 @@ def test_a_stop_reason_is_not_forgotten():
 
 def test_a_block_without_a_type_has_none():
     """A block of no type is folded like one that is unknown."""
-    assert Block({}, [], []).type == ""
+    assert Block({}, [], bytearray()).type == ""
