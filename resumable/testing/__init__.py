@@ -12,7 +12,10 @@ from ._continuers import CONTINUERS, Continuer, Interrupted, Opening
 from ._conversation import Conversation
 from ._faults import Drop, ErrorEvent, NoMessageStop, Refuse, Reject, Slow, Split, Stall, Truncate
 from ._garbage import GARBAGE_KINDS, Garbage
+from ._kinds import FAULT_KINDS
 from ._log import Recorded, RequestLog
+from ._recorder import Recorder
+from ._replay import Recording, Replay
 from ._replies import Block, Raw, Reply, ServerToolResult, ServerToolUse, Text, Thinking, ToolUse
 from ._rules import accepts_prefill, binds_thinking
 from ._scripts import SCRIPTS, Script, conforming, markdown, prose
@@ -20,6 +23,7 @@ from ._upstream import ScriptedUpstream
 
 __all__ = (
     "CONTINUERS",
+    "FAULT_KINDS",
     "GARBAGE_KINDS",
     "SCRIPTS",
     "STORE_CHECKS",
@@ -38,8 +42,11 @@ __all__ = (
     "Opening",
     "Raw",
     "Recorded",
+    "Recorder",
+    "Recording",
     "Refuse",
     "Reject",
+    "Replay",
     "Reply",
     "RequestLog",
     "Script",

@@ -33,7 +33,7 @@ PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 _TOOL_CALLS = frozenset({"tool_use", "server_tool_use", "mcp_tool_use"})
 _RESULTS = {"mcp_tool_use": "mcp_tool_result", "tool_search_tool_regex": "tool_search_tool_result"}
 _REFUSED = {"type": "refusal", "category": None, "explanation": None}
-_PHASES = {
+PHASES = {
     "text_delta": "text",
     "citations_delta": "text",
     "thinking_delta": "thinking",
@@ -282,7 +282,7 @@ class _Rendering:
             start, deltas, final = block.content, list(block.deltas), dict(block.content)
         self._send("content_block_start", {"index": index, "content_block": start}, "block_start")
         for delta in deltas:
-            phase = _PHASES.get(str(delta["type"]), "block")
+            phase = PHASES.get(str(delta["type"]), "block")
             self._send("content_block_delta", {"index": index, "delta": delta}, phase)
         self._send("content_block_stop", {"index": index}, "between_blocks")
         self.content.append(final)
