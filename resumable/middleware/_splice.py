@@ -136,6 +136,7 @@ def refused(wire: Plug, error: RecoveryError, request: anthropic.APIRequest, rep
         headers={"x-should-retry": "false", **headers_of(report)},
         stream=_Raise(cause),
         request=getattr(cause, "request", None),
+        extensions={EXTENSION: report},
     )
     return wire.response_class(
         raw=raw,
