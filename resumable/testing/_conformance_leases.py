@@ -121,7 +121,12 @@ def takeover_fences(store: Store) -> None:
         store.release(old)
     write(store, new, 3, b"c")
     assert events(store.read("s")) == [(1, b"a"), (2, b"b"), (3, b"c")]
-    assert store.get("s").takeovers == 1
+    assert (store.get("s").takeovers, store.get("s").base) == (1, 2)
+    store.release(new)
+    for holder in ("third", "fourth"):  # Without an event of their own in between.
+        newer = taken(store, holder=holder)
+        assert newer.base == 3
+        store.release(newer)
 
 
 def takeover_is_told(store: Store) -> None:
@@ -184,6 +189,7 @@ def release_is_at_once(store: Store) -> None:
     assert markers(store.read("s")) == [(Status.RUNNING, "first", 0), (Status.RUNNING, "", 1)]
     new = store.acquire("s", "first", duration=LONG, ttl=KEPT)
     assert (new.grant, new.lease.token > lease.token) == (Grant.TAKEN, True)
+    refused(store, FencedError, lease, 2, b"of the former lease, though of the same holder")
     write(store, new.lease, 2, b"b")
 
 

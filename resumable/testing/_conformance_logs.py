@@ -10,7 +10,7 @@ from resumable._core.store_errors import (
     SessionNotFoundError,
     StoreError,
 )
-from resumable.store import Append, Appended, Checkpoint, Cursor, Recorded, Status, Store
+from resumable.store import Append, Appended, Checkpoint, Cursor, Status, Store
 
 from ._conformance_scene import (
     KEPT,
@@ -179,25 +179,28 @@ def due_are_those_without_holder(store: Store) -> None:
 def what_is_kept_expires_whole(store: Store) -> None:
     """A session expires as a whole, its time counted from its last write; never half of it."""
     ttl = 0.15
-    lease = store.acquire("s", "first", duration=LONG, ttl=ttl, opening=REQUEST).lease
-    write(store, lease, 1, b"a")
-    seen: set[type] = set()
+    for name in ("opened", "written", "over"):
+        store.acquire(name, "first", duration=LONG, ttl=KEPT, opening=REQUEST)
+        lease = store.acquire(name, "first", duration=LONG, ttl=ttl).lease
+        if name != "opened":
+            write(store, lease, 1, b"a", end=Status.COMPLETE if name == "over" else None)
+    seen: dict[str, set[type]] = {"opened": set(), "written": set(), "over": set()}
 
-    def is_gone() -> bool:
-        for read in (lambda: store.get("s"), lambda: store.request("s"), lambda: store.read("s")):
-            try:
-                read()
-            except StoreError as exc:
-                seen.add(type(exc))
-        return bool(seen)
+    def are_gone() -> bool:
+        for name, kinds in seen.items():
+            for read in (store.get, store.request, store.read):
+                try:
+                    read(name)
+                except StoreError as exc:
+                    kinds.add(type(exc))
+        return all(seen.values())
 
-    until(is_gone)
-    assert seen == {SessionNotFoundError}
+    until(are_gone)
+    assert list(seen.values()) == [{SessionNotFoundError}] * 3
     assert not store.list()
     assert not store.due()
-    again = opened(store)
-    assert not any(isinstance(entry, Recorded) for entry in store.read("s"))
-    assert again.base == 0
+    assert opened(store, "over").base == 0
+    assert not events(store.read("over"))
 
 
 LOG_CHECKS: tuple[Callable[[Store], None], ...] = (

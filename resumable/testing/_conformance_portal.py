@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
@@ -22,9 +22,8 @@ class _Across:
 
     def __init__(self, store: AsyncStore, portal: BlockingPortal) -> None:
         for name in dir(store):
-            method: Any = getattr(store, name)  # Reason: one of eighteen signatures
-            if not name.startswith("_") and callable(method):
-                setattr(self, name, _crossing(portal, method))
+            if not name.startswith("_"):
+                setattr(self, name, _crossing(portal, getattr(store, name)))
 
 
 def _crossing(portal: BlockingPortal, method: Callable[P, Awaitable[T]]) -> Callable[P, T]:

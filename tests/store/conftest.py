@@ -5,5 +5,6 @@ from __future__ import annotations
 from tests.store.embedded import each, home, only
 from tests.store.proxy import proxy, start_proxy
 from tests.store.servers import server, shared_server, start_server
+from tests.store.stores import colour, store
 
-__all__ = ["each", "home", "only", "proxy", "server", "shared_server", "start_proxy", "start_server"]
+__all__ = ["colour", "each", "home", "only", "proxy", "server", "shared_server", "start_proxy", "start_server", "store"]
