@@ -128,7 +128,6 @@ class _Scribe:
         """Write the message's span and those of its attempts."""
         books = report.books(self._prices)
         last = report.attempts[-1]
-        ended = last.opened_at if last.ended_at is None else last.ended_at
         span = self._tracer.start_span(
             MESSAGE, self._parent, attributes=self._facts_of(report, books), start_time=self._started
         )
@@ -140,55 +139,54 @@ class _Scribe:
             self._write_attempt(attempt, line, seam, below, report)
             if attempt.failure is not None and attempt is not last:
                 waited = {"resumable.attempt": attempt.number, "resumable.wait": attempt.delay}
-                span.add_event("resumable.recovery", waited, self._at(attempt.ended_at, report))
-        span.end(self._at(ended, report))
+                span.add_event("resumable.recovery", waited, self._at(_end_of(attempt), report))
+        span.end(self._at(_end_of(last), report))
 
     def _write_attempt(
         self, attempt: Attempt, line: Line, seam: Seam | None, below: context.Context, report: Report
     ) -> None:
-        facts = _present(
-            {
-                "resumable.session.id": report.session_id,
-                "resumable.attempt.number": attempt.number,
-                "resumable.attempt.strategy": attempt.strategy.value,
-                "resumable.attempt.wait": attempt.delay,
-                "resumable.attempt.discarded": tuple(attempt.discarded) or None,
-                "gen_ai.provider.name": "anthropic",
-                "gen_ai.request.model": self._model,
-                "gen_ai.response.model": attempt.model,
-                "gen_ai.response.id": attempt.message_id,
-                "anthropic.request.id": attempt.request_id,
-                "resumable.cost": line.cost,
-            }
-            | _tokens(line)
-            | ({} if seam is None else _joined(seam))
-        )
+        known: dict[str, AttributeValue | None] = {
+            "resumable.session.id": report.session_id,
+            "resumable.attempt.number": attempt.number,
+            "resumable.attempt.strategy": attempt.strategy.value,
+            "resumable.attempt.wait": attempt.delay,
+            "resumable.attempt.discarded": tuple(attempt.discarded) or None,
+            "gen_ai.provider.name": "anthropic",
+            "gen_ai.request.model": self._model,
+            "gen_ai.response.model": attempt.model,
+            "gen_ai.response.id": attempt.message_id,
+            "anthropic.request.id": attempt.request_id,
+            "resumable.cost": line.cost,
+        }
+        facts = _present(known | _tokens(line) | ({} if seam is None else _joined(seam)))
         span = self._tracer.start_span(ATTEMPT, below, attributes=facts, start_time=self._at(attempt.opened_at, report))
         if attempt.failure is not None:
             _fail(span, attempt)
-        span.end(self._at(attempt.ended_at, report))
+        span.end(self._at(_end_of(attempt), report))
 
     def _facts_of(self, report: Report, books: Books) -> dict[str, AttributeValue]:
-        return _present(
-            {
-                "resumable.session.id": report.session_id,
-                "resumable.attempts": len(report.attempts),
-                "resumable.seams": tuple(seam.quality for seam in report.seams),
-                "resumable.wait": report.waited,
-                "resumable.synthesised": report.synthesised,
-                "resumable.saved_tokens": report.saved_tokens,
-                "resumable.cost": books.cost,
-                "resumable.cost.estimated": books.estimated_cost,
-                "gen_ai.provider.name": "anthropic",
-                "gen_ai.request.model": self._model,
-            }
-            | _tokens(books)
-        )
+        known: dict[str, AttributeValue | None] = {
+            "resumable.session.id": report.session_id,
+            "resumable.attempts": len(report.attempts),
+            "resumable.seams": tuple(seam.quality for seam in report.seams),
+            "resumable.wait": report.waited,
+            "resumable.synthesised": report.synthesised,
+            "resumable.saved_tokens": report.saved_tokens,
+            "resumable.cost": books.cost,
+            "resumable.cost.estimated": books.estimated_cost,
+            "gen_ai.provider.name": "anthropic",
+            "gen_ai.request.model": self._model,
+        }
+        return _present(known | _tokens(books))
 
-    def _at(self, moment: float | None, report: Report) -> int:
+    def _at(self, moment: float, report: Report) -> int:
         """[ns] On the wall clock: the session's own clock began when the call did."""
-        began = report.attempts[0].opened_at
-        return self._started + round(((began if moment is None else moment) - began) * _NANO)
+        return self._started + round((moment - report.attempts[0].opened_at) * _NANO)
+
+
+def _end_of(attempt: Attempt) -> float:
+    """[s] On the session's clock; closing a stream ends its last attempt too."""
+    return attempt.opened_at if attempt.ended_at is None else attempt.ended_at
 
 
 class _Ending(httpx.SyncByteStream):
