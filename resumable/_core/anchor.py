@@ -8,7 +8,6 @@ characters), so that a copy is recognised; it never changes what is delivered.
 from __future__ import annotations
 
 import re
-from string import punctuation
 from typing import Final
 from unicodedata import normalize
 
@@ -38,13 +37,12 @@ _LINE: Final = re.compile(r"\n(?=[^\n])")
 _PARAGRAPH: Final = re.compile(r"\n\s*\n(?=\S)")
 _STATEMENT: Final = re.compile(r"(?:[:.!?\u2026\u3002\uff1a\uff01\uff1f)\]*_\u2014-][ \t]*|\n\s*)\Z")
 _ENDED: Final = re.compile(r"[.!?\u2026\u3002\uff01\uff1f][\"')*_\u201d\u2019\u300d\u300f]*\Z")
-_RARE: Final = 700
-"""[characters] What is met more often than once in so many is a beginning that any text may have."""
-_OWN: Final = 20
-"""[characters] What is longer is a text's own, as a refrain is, and no other text begins so."""
-_VARIED: Final = 3
-"""Least different signs of an echo in a script whose characters are words, and said twice as words are."""
 _ATTACHED: Final = re.compile("[\u0300-\u036f\u200d\ufe00-\ufe0f\U0001f3fb-\U0001f3ff]")
+_SIGN: Final = re.compile(rf"[\U0001f1e6-\U0001f1ff]{{2}}|\S(?:{_ATTACHED.pattern}|(?<=\u200d).)*")
+"""What is read as one: a character and what is attached to it, a flag, a family."""
+_TWO: Final = 2
+"""One may be chance: signs of an echo, and earlier lines that began with a mark."""
+_FENCES: Final = ("```", "~~~")
 
 
 class _Folding(dict[int, str]):
@@ -113,30 +111,35 @@ def natural_echoes(delivered: str, anchor: str, folded: str) -> set[int]:
     return {len(folded), *(len(fold(delivered[start:])) for start in starts)}
 
 
-def is_telling(echo: str, delivered: str, folded: str) -> bool:
+def is_telling(echo: str, delivered: str) -> bool:
     """
     Tell whether an answer that begins with a short *echo* can hardly mean to say it once more.
 
     Args:
         echo: The last line or sentence of *delivered*, as far as it came.
         delivered: What the caller has.
-        folded: *delivered*, folded.
 
     Returns:
-        Whether *echo* has letters or digits, is not one sign over and over, has never been said
-        twice in a row, is nothing that many places of the text begin with, and, unless it came
-        with its indentation, is neither a whole sentence nor a line that has stood before.
+        Whether *echo* is more than one sign and has never been said twice in a line, and, unless
+        it came with its indentation, is neither a whole sentence nor a line that has stood
+        before; or is a mark that lines of this text begin with.
     """
-    piece = fold(echo)
-    signs = {sign for sign in normalize("NFC", echo) if sign.isalnum() or sign in punctuation}
-    if not any(map(str.isalnum, signs)) or len(signs) < (2 if echo.isascii() else _VARIED):
-        return False
-    is_common = len(piece) < _OWN and (folded.count(piece) - 1) * _RARE > len(folded)
-    if is_common or piece * 2 in folded:
+    before = delivered[: -len(echo)]
+    if echo.isascii() and not any(map(str.isalnum, echo)):
+        return _is_mark(fold(echo), before)
+    is_said_twice = any(fold(echo) * 2 in fold(line) for line in delivered.splitlines())
+    if is_said_twice or len(set(_SIGN.findall(normalize("NFC", echo)))) < _TWO:
         return False
     if echo[0].isspace():
         return True
-    return not _ENDED.search(echo) and echo not in map(str.strip, delivered[: -len(echo)].splitlines())
+    return not _ENDED.search(echo) and echo not in map(str.strip, before.splitlines())
+
+
+def _is_mark(folded: str, before: str) -> bool:
+    """Tell whether lines *before* have begun with a mark of lists or tables, and never with it twice."""
+    begun = [line for line in map(fold, before.splitlines()) if line.startswith(folded)]
+    is_doubled = any(line.startswith(folded * 2) for line in begun)
+    return len(begun) >= _TWO and not is_doubled and not folded.startswith(_FENCES)
 
 
 def choose_anchor(delivered: str) -> str:

@@ -48,7 +48,9 @@ _PATIENCE: Final = 200
 _LIKELY: Final = 4
 """[weight] Least echo of the line or sentence that an unverified join cuts away."""
 _CONTEXT: Final = 8
-"""[characters] Tail of the delivered text that has to come before a repetition of it."""
+"""[characters] Least agreement that is more than chance: around a repetition, or beyond what is common."""
+_RARE: Final = 3
+"""[weight] A beginning that only one earlier place has, and that does not do so by chance."""
 _REMEMBERED: Final = 24
 """[characters] Head of an answer that is looked for behind that tail."""
 _INDENTED: Final = re.compile(r"\n[ \t]+\Z")
@@ -271,7 +273,7 @@ class SeamFinder:
         # Repeated by mistake it stands as it stood: with its indentation, and no other space.
         stands = self._delivered.endswith(text) and (not text[0].isspace() or before.endswith("\n"))
         is_asked_for_more = self._is_unique and weigh(self._wanted) >= _CERTAIN
-        if stands and is_asked_for_more and self._is_first() and is_telling(text, self._delivered, self._folded):
+        if stands and is_asked_for_more and self._is_first() and is_telling(text, self._delivered):
             self._echo = Join("aligned", self._fed)
 
     def _reread_echo(self) -> Join | None:
@@ -285,8 +287,10 @@ class SeamFinder:
         line = self._text[: self._text.find("\n", self._echo.cut) + 1]
         if announces(line) and read_lead(line, self._delivered, folded) is Lead.PREAMBLE:
             return None
+        # Had it begun at another place that begins alike, it would agree with that one for longer.
         others = (len(folded) - length for length in self._naturals if length > border)
-        return None if any(folded.startswith(head[:border], other) for other in others) else self._echo
+        longer = (folded[other:][: border + _CONTEXT] for other in others)
+        return None if any(map(head.startswith, longer)) else self._echo
 
     def _may_go_on_so(self) -> bool:
         """
@@ -307,13 +311,17 @@ class SeamFinder:
         """Tell whether the model may have repeated only *border* characters: see `_may_go_on_so`."""
         folded, head = self._folded, self._head
         repeated = folded[-border:]
-        place = folded.rfind(repeated, 0, len(folded) - 1)
-        if place == len(folded) - len(head):  # where a longer echo begins anyway: look before that
-            if place == 0 or weigh(repeated) >= _CERTAIN:
-                return True
+        has_gone_on = False
+        place = folded.rfind(repeated, 0, -1)
+        while place >= 0:
+            if not folded.startswith(head, place):  # else the longer echo begins there itself
+                seen = folded[place + border :][:_REMEMBERED]
+                if len(seen) >= _CONTEXT and head.startswith(seen, border):
+                    return True
+                has_gone_on = True
             place = folded.rfind(repeated, 0, place + border - 1)
-        seen = folded[place + border :][:_REMEMBERED]
-        return place >= 0 and head.startswith(seen, border)
+        is_place = border < len(head) and folded.endswith(head)
+        return is_place and not has_gone_on and (len(head) == len(folded) or weigh(repeated) >= _RARE)
 
     def _lead(self, index: int) -> Lead | None:
         """Tell what stands before the folded character *index*; None when it is text."""
@@ -324,7 +332,7 @@ class SeamFinder:
         if not is_asked and self._may_go_on_so():
             self._best = self._fed
             return self._miss(MissedReason.AMBIGUOUS)
-        is_literal = self._text.endswith(self._anchor) or self._delivered.endswith(self._text.strip())
+        is_literal = self._text.endswith(self._anchor)
         join = Join("exact" if is_literal else "aligned", self._fed)
         if is_asked and weigh(self._wanted) < _CERTAIN:
             self._weak = join

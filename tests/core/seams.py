@@ -1,4 +1,4 @@
-"""One delivered text, the seams that can be made at its end, and what a splice lets through."""
+"""One delivered text, the seams that can be made at its end, what a splice lets through, and what a finder decides."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from resumable._core.events import (
     TextDelta,
     decode,
 )
+from resumable._core.seam import Join, Missed, SeamFinder, choose_anchor
 from resumable._core.splice import Joining, Splice
 from tests.core.streams import block, ending, frames, read_back, start, stop, text, transcript_of
 
@@ -68,3 +69,24 @@ def shown(events) -> list[Any]:
 def answer(*pieces, reason="end_turn"):
     """Write an attempt of one text block."""
     return start() + block(0) + text(0, *pieces) + stop(0) + ending(reason)
+
+
+def decide(delivered, answer):
+    """Return the decision about an answer that is over."""
+    finder = SeamFinder(delivered, choose_anchor(delivered))
+    return finder.feed(answer) or finder.finish()
+
+
+def own(delivered, answer):
+    """Return the quality of a join, and what is kept."""
+    decision = decide(delivered, answer)
+    assert isinstance(decision, Join), decision
+    assert decision.insert == ""
+    return decision.quality, answer[decision.cut :]
+
+
+def reason(delivered, answer):
+    """Return why there is no join."""
+    decision = decide(delivered, answer)
+    assert isinstance(decision, Missed), decision
+    return decision.reason
