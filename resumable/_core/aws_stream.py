@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from resumable._core.errors import RemoteProtocolError
-from resumable._core.sse import FrameParser
+from resumable._core.sse import Frame, FrameParser
 
 # Source: smithy.io, "Amazon Event Stream Specification": total length, length of the headers, checksum of the two;
 # headers; payload; checksum of everything before it. All numbers are big-endian.
@@ -43,6 +43,15 @@ class _Typed(msgspec.Struct):
     type: str = ""
 
 
+class _Error(msgspec.Struct):
+    type: str = ""
+    message: str = ""
+
+
+class _ErrorEvent(msgspec.Struct):
+    error: _Error
+
+
 class _Refusal(msgspec.Struct):
     message: str | None = None
     spelled: str | None = msgspec.field(name="Message", default=None)
@@ -50,6 +59,7 @@ class _Refusal(msgspec.Struct):
 
 _decode_chunk = msgspec.json.Decoder(_Chunk).decode
 _decode_type = msgspec.json.Decoder(_Typed).decode
+_decode_error = msgspec.json.Decoder(_ErrorEvent).decode
 _decode_refusal = msgspec.json.Decoder(_Refusal).decode
 _Broken = (msgspec.MsgspecError, UnicodeDecodeError)
 
@@ -129,9 +139,9 @@ class EventStreamEncoder:
             data: [0.. bytes] In stream order; an event ends with its blank line.
 
         Returns:
-            [0.. bytes] One message for each event; none for a comment.
+            [0.. bytes] One message for each event; none for a comment. What was an exception is one again.
         """
-        return b"".join([encode_event(frame.data) for frame in self._parser.feed(data) if frame.data])
+        return b"".join([_framed(frame) for frame in self._parser.feed(data) if frame.data])
 
 
 def encode_event(data: bytes) -> bytes:
@@ -161,6 +171,17 @@ def encode_message(headers: dict[str, str], payload: bytes) -> bytes:
     prelude = _bytes(_FRAMING_BYTES + len(written) + len(payload)) + _bytes(len(written))
     message = prelude + _bytes(crc32(prelude)) + written + payload
     return message + _bytes(crc32(message))
+
+
+def _framed(frame: Frame) -> bytes:
+    if frame.name == b"error":
+        try:
+            error = _decode_error(frame.data).error
+        except _Broken:
+            error = _Error()
+        if error.type.endswith("Exception"):
+            return encode_exception(error.type, error.message)
+    return encode_event(frame.data)
 
 
 def _encode_header(name: bytes, value: bytes) -> bytes:

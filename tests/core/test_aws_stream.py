@@ -216,6 +216,23 @@ def test_there_and_back_again(size: int):
     assert EventStreamDecoder().feed(body) == TEXT
 
 
+@pytest.mark.parametrize(
+    ("event", "message"),
+    [
+        (
+            b'{"type":"error","error":{"type":"throttlingException","message":"Slow down."}}',
+            encode_exception("throttlingException", "Slow down."),
+        ),
+        (b'{"type":"error","error":{"type":"overloaded_error"}}', None),
+        (b'{"type":"error","error":7}', None),
+        (b"no json", None),
+    ],
+)
+def test_what_was_an_exception_is_one_again(event: bytes, message: bytes | None):
+    """Amazon's are framed as its exceptions, the API's own as the events that they were."""
+    assert EventStreamEncoder().feed(b"event: error\ndata: %b\n\n" % event) == (message or encode_event(event))
+
+
 def test_amazon_s_own_decoder_reads_what_we_write():
     """Both checksums, the headers and the payload are as its library wants them."""
     library = pytest.importorskip("botocore.eventstream")

@@ -86,7 +86,8 @@ def test_a_terminal_exception_is_the_sdk_s_own_when_it_comes_first(bedrock: Plat
     bare = bedrock.error(ScriptedUpstream("text", plan), body, bare=True)
     upstream = ScriptedUpstream("text", plan)
     error = bedrock.error(upstream, body)
-    assert (type(error), error.type, error.body) == (type(bare), "validationException", bare.body)
+    assert (type(error), error.args) == (type(bare), bare.args)
+    assert "validationException" in str(error)
     assert len(upstream.log) == 1
 
 
@@ -213,7 +214,7 @@ def test_the_exceptions_of_a_stream_are_the_sdk_s(bedrock: PlatformCaller, body)
     """What we take a stream's exception for is what the SDK's own decoder takes it for."""
     upstream = ScriptedUpstream("text", [ErrorEvent("throttlingException", after=9)])
     error = bedrock.error(upstream, body, bare=True)
-    assert error.type == "throttlingException"
+    assert "throttlingException" in str(error)
 
 
 def exceptions() -> Iterator[str]:
