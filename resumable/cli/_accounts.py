@@ -36,8 +36,13 @@ def is_worth_a_line(notice: Notice) -> bool:
 
 def doing(notice: Notice) -> str:
     """Say what is done about a failure, and when."""
-    what = _VERDICTS.get(notice.verdict, "giving up")
+    what = verb(notice)
     return f"{what} in {span(notice.delay)}" if notice.delay else what
+
+
+def verb(notice: Notice) -> str:
+    """Say what is done about a failure."""
+    return _VERDICTS.get(notice.verdict, "giving up")
 
 
 def span(seconds: float) -> str:

@@ -7,6 +7,7 @@ that was shown as the answer ever moves.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shutil
@@ -85,7 +86,7 @@ class Teletype(Listener):
 
     def see_failure(self, notice: Notice) -> None:
         """Say what is done about it; what it was is said at the end."""
-        self._do(accounts.doing(notice), notice.delay)
+        self._do(accounts.verb(notice), notice.delay)
 
     def show(self, answer: Answer) -> None:
         """Say what happened on the way, and what it took."""
@@ -116,9 +117,9 @@ class Teletype(Listener):
         if self._doing is None and now - self._since < _PATIENCE:
             return
         what = self._doing or "no text"
-        left = None if self._until is None else max(0.0, self._until - now)
-        clock = f"{now - self._since:.0f} s" if left is None else f"{left:.0f} s left"
-        words = f" {frame} {what} · {clock}" if self._column else f"{frame} {what} · {clock}"
+        left = 0.0 if self._until is None else self._until - now
+        clock = f" in {math.ceil(left)} s" if left > 0 else f" · {now - self._since:.0f} s"
+        words = f"{' ' if self._column else ''}{frame} {what}{clock}"
         room = self._width - self._column - 1
         if room < _LEAST:
             return
