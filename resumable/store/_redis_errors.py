@@ -48,6 +48,7 @@ _BY_WORD: dict[str, tuple[str, bool]] = {
     "NOAUTH": ("auth", False),
     "WRONGPASS": ("auth", False),
     "max number of clients": ("clients", True),
+    "No connection available": ("clients", True),
 }
 _WORD = re.compile(r"(?:^|[\s:-])(" + "|".join(_BY_WORD) + r")\b")
 

@@ -53,6 +53,13 @@ def refusal(session_id: str, reply: Reply, *, token: int = 0, seen: int = 0) -> 
         token: The caller's own, where it has one.
         seen: Seq of the last event that the caller knows to be acknowledged.
     """
+    try:
+        return _refusal(session_id, reply, token, seen)
+    except (AttributeError, TypeError, ValueError):
+        return _strange(reply)
+
+
+def _refusal(session_id: str, reply: Reply, token: int, seen: int) -> StoreError | None:
     error: StoreError | None = None
     match reply:
         case StoreError():
@@ -72,6 +79,11 @@ def refusal(session_id: str, reply: Reply, *, token: int = 0, seen: int = 0) -> 
     return error
 
 
+def _strange(reply: Reply) -> StoreUnavailableError:
+    # Something that is no store of ours, or a proxy, answered; what it said is not quoted.
+    return StoreUnavailableError("refused", type(reply).__name__, retryable=False)
+
+
 def _text(raw: bytes) -> str:
     return raw.decode(errors="replace")
 
@@ -86,8 +98,8 @@ def accepted(session_id: str, reply: Reply) -> Sequence[Reply]:
     error = refusal(session_id, reply)
     if error is not None:
         raise error
-    if not isinstance(reply, list):  # Something that is no store of ours, or a proxy, answered.
-        raise StoreUnavailableError(reason="refused", cause_name=type(reply).__name__, retryable=False)
+    if not isinstance(reply, list):
+        raise _strange(reply)
     return reply
 
 
@@ -100,7 +112,7 @@ def appended(lease: Lease, reply: Reply, *, seen: int) -> Appended | StoreError:
         case [b"OK", int(last), int(written), bytes(cancel)]:
             return Appended(last, written, cancel.decode(errors="replace") or None)
         case _:
-            return StoreUnavailableError("refused", type(reply).__name__, retryable=False)
+            return _strange(reply)
 
 
 def checkpoint(session_id: str, now_ms: int, flat: Sequence[bytes]) -> Checkpoint:
@@ -144,6 +156,8 @@ def looked(session_id: str, reply: Reply) -> Checkpoint | StoreError:
         return checkpoint(session_id, int(now_ms), flat)
     except StoreError as exc:
         return exc
+    except (AttributeError, LookupError, TypeError, ValueError):
+        return _strange(reply)
 
 
 def entry_id(raw: bytes) -> Cursor:
