@@ -35,6 +35,7 @@ DEFAULT_WAIT = 30.0
 _STOP_WAIT = 5.0  # [s] for a server to end, and for its lock, when the last user leaves
 _ASK_WAIT = 1.0  # [s] for one answer
 _PAUSE = 0.005  # [s] between two looks at what another process is doing
+_STARTS = 3  # times; a server that refuses its data or settings ends at once, so this costs little
 _SEVEN = (7, 0)
 
 
@@ -125,21 +126,24 @@ class _State(Enum):
 
 def _ensure(place: Place, limit: float) -> Path:
     """See that the server runs; the start lock is held."""
+    starts = 0
     while True:
         listening = place.socket
         if listening is not None and _ask(listening) is _State.READY:
             return listening
         started = _start_if_none(place)
         if started is not None:
-            program, listening = started
-            _wait_ready(program, place, listening, limit)
-            return listening
+            starts += 1
+            # Killed while it loads, it is started again; what keeps it from starting is still there the next time.
+            if _is_ready_soon(*started, place, limit, is_last=starts == _STARTS):
+                return started[1]
         # A server lives and is not ready: loading, ending, stopped, or its socket was taken away.
-        if time.monotonic() > limit:
+        elif time.monotonic() > limit:
             problem = f"the embedded server (process {place.pid}, {listening}) runs and does not answer"
             remedy = f"stop that process, or set {HOME_VARIABLE} to another directory"
             raise ConfigurationError(argument="store", problem=problem, remedy=remedy)
-        time.sleep(_PAUSE)
+        else:
+            time.sleep(_PAUSE)
 
 
 def _start_if_none(place: Place) -> tuple[Program, Path] | None:
@@ -188,14 +192,18 @@ def _start(program: Program, place: Place, listening: Path, lifeline: int) -> No
         raise _not_started(program, place, done.stdout.decode(errors="replace"))
 
 
-def _wait_ready(program: Program, place: Place, listening: Path, limit: float) -> None:
+def _is_ready_soon(program: Program, listening: Path, place: Place, limit: float, *, is_last: bool) -> bool:
+    """Wait for the server that was just started; say no when it has died and may be started again."""
     while _ask(listening) is not _State.READY:
         if _is_free(place, "server.lock"):
-            raise _not_started(program, place, _tail(place))
+            if is_last:
+                raise _not_started(program, place, _tail(place))
+            return False
         if time.monotonic() > limit:
             problem = f"the embedded server (process {place.pid}) is still loading its data"
             raise ConfigurationError(argument="store", problem=problem, remedy="try again later")
         time.sleep(_PAUSE)
+    return True
 
 
 def _leave(place: Place, users: int) -> None:

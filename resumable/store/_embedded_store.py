@@ -12,14 +12,12 @@ from ._redis import AsyncRedisStore, RedisStore
 from ._redis_clients import aconnect, connect
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import redis
-    import redis.asyncio
+    from redis import Redis as Client
+    from redis.asyncio import Redis as AsyncClient
 
     from ._commands import Flight
     from ._embedded import EmbeddedServer
-    from ._replies import Reply
+    from ._replies import Replies
 
 
 class EmbeddedStore(RedisStore):
@@ -40,7 +38,7 @@ class EmbeddedStore(RedisStore):
         super().close()
         self._server.close()
 
-    def _send(self, client: redis.Redis, flight: Flight) -> Sequence[Reply]:
+    def _send(self, client: Client, flight: Flight) -> Replies:
         try:
             return super()._send(client, flight)
         except StoreUnavailableError as lost:
@@ -67,7 +65,7 @@ class AsyncEmbeddedStore(AsyncRedisStore):
         await super().close()
         await asyncio.to_thread(self._server.close)
 
-    async def _send(self, client: redis.asyncio.Redis, flight: Flight) -> Sequence[Reply]:
+    async def _send(self, client: AsyncClient, flight: Flight) -> Replies:
         try:
             return await super()._send(client, flight)
         except StoreUnavailableError as lost:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import signal
 import subprocess
 import sys
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -144,18 +145,22 @@ def each(request, only, home) -> str:
 
 
 def pid_of(home: Path) -> int | None:
-    """Say which process serves a home, or `None`."""
+    """Say which process serves a home, or `None`; a number that a dead server left behind may be anybody's by now."""
     try:
-        pid = int((home / "store" / "server.pid").read_text())
-        os.kill(pid, 0)
-    except (OSError, ValueError):
+        with (home / "store" / "server.lock").open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
         return None
-    return pid
+    except BlockingIOError:
+        written = home / "store" / "server.pid"
+        return int(written.read_text() or 0) or None if written.exists() else None
+    return None
 
 
 def kill_server(home: Path) -> None:
-    """Kill the server of a home (-9), if there is one."""
+    """Kill the server of a home (-9), if there is one, and wait until it is dead."""
     pid = pid_of(home)
     if pid is not None:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+        os.kill(pid, signal.SIGKILL)
+        with (home / "store" / "server.lock").open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)

@@ -151,6 +151,24 @@ def test_data_that_takes_longer(only, home, tmp_path, monkeypatch):
     assert pid_of(home) is not None
 
 
+def test_server_that_dies_while_it_loads(only, home, tmp_path, monkeypatch):
+    """A server that was killed before it was ready is started again."""
+    real = program("redis")
+    only(None)
+    frail = tmp_path / "redis-server"
+    frail.write_text(
+        "#!/bin/sh\n"
+        "[ $1 = --version ] && exec echo 'Redis server v=7.0.15'\n"
+        f'[ -e {tmp_path}/died ] && exec {real} "$@"\n'
+        f">{tmp_path}/died\n"
+    )
+    frail.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+    with open_embedded():
+        assert pid_of(home) is not None
+    assert (tmp_path / "died").exists()
+
+
 def test_settings_that_are_refused(each, home):
     """A server that refuses its settings before it is a daemon is reported with what it said."""
     del each
