@@ -51,11 +51,13 @@ class User:
     """A process that uses the embedded server of the current environment."""
 
     def __init__(self, script: str = USER, **environ: str) -> None:
+        # Not measured: killed while it writes its figures, it would leave a broken file of them.
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
         # A session of its own, so that a signal to its group meets what a terminal's Ctrl-C would.
         self.process = subprocess.Popen(
             [sys.executable, "-c", script],
             cwd=ROOT,
-            env=os.environ | {"PYTHONPATH": str(ROOT)} | environ,
+            env=inherited | {"PYTHONPATH": str(ROOT)} | environ,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
