@@ -150,7 +150,8 @@ def unreadable(messages: object) -> Refusal | None:  # Reason: whatever a client
     Returns:
         ``None`` when every message can be read; whether it is accepted is for `first_flaw` to say.
     """
-    for number, message in enumerate(messages if isinstance(messages, list) else ()):
+    sent: list[Any] = messages if isinstance(messages, list) else []
+    for number, message in enumerate(sent):
         if not isinstance(message, dict):
             continue
         where = f"messages.{number}"

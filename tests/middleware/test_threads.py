@@ -240,9 +240,11 @@ def test_a_lost_thread_is_the_apis_own_error(body):
     assert len(upstream.log) == 2
 
 
-def test_an_error_before_the_text_stays_what_it_is(body):
+@pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
+async def test_an_error_before_the_text_stays_what_it_is(body):
     """Upstream's own refusal inside the stream is no lost thread."""
-    upstream = ScriptedUpstream("text", [None, ErrorEvent("invalid_request_error", after=0)])
+    fault = ErrorEvent("invalid_request_error", after=0)
+    upstream = ScriptedUpstream("text", [None, fault, None, fault])
     with client_of(upstream) as client:
         first = client.beta.messages.create(**body, thread=CREATE, betas=BETA)
         upstream.clock.advance(TTL)
@@ -250,19 +252,44 @@ def test_an_error_before_the_text_stays_what_it_is(body):
         with pytest.raises(anthropic.APIStatusError) as raised:
             list(stream)
     assert raised.value.type == "invalid_request_error"
+    async with aclient_of(upstream) as aclient:
+        first = await aclient.beta.messages.create(**body, thread=CREATE, betas=BETA)
+        upstream.clock.advance(TTL)
+        astream = await aclient.beta.messages.create(**body | going_on(first.id), stream=True)
+        with pytest.raises(anthropic.APIStatusError) as araised:
+            await astream.__anext__()
+    assert araised.value.type == "invalid_request_error"
 
 
-def test_an_error_with_a_beginning_comes_after_it(body):
-    """What was read ahead is delivered first, then the error."""
-    fault = [ErrorEvent("invalid_request_error", after=1)]
-    upstream = ScriptedUpstream("text", [None, fault])
-    seen: list[Any] = []
+@pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
+async def test_an_error_with_a_beginning_comes_after_it(body):
+    """What was read ahead is delivered first, then the error; in a task as in a thread."""
+    fault = ErrorEvent("invalid_request_error", after=1)
+    upstream = ScriptedUpstream("text", [None, fault, None, fault])
+    seen: list[str] = []
     with client_of(upstream) as client:
         first = client.beta.messages.create(**body, thread=CREATE, betas=BETA)
         upstream.clock.advance(TTL)
+        stream = client.beta.messages.create(**body | going_on(first.id), stream=True)
         with pytest.raises(anthropic.BadRequestError) as raised:
-            seen.extend(iter(client.beta.messages.create(**body | going_on(first.id), stream=True)))
+            seen.extend(event.type for event in stream)
     assert isinstance(raised.value.__dict__["last"], UpstreamEventError)
+    async with aclient_of(upstream) as aclient:
+        first = await aclient.beta.messages.create(**body, thread=CREATE, betas=BETA)
+        upstream.clock.advance(TTL)
+        astream = await aclient.beta.messages.create(**body | going_on(first.id), stream=True)
+        with pytest.raises(anthropic.BadRequestError):
+            seen.extend([event.type async for event in astream])
+    assert seen[:1] == ["message_start"]
+
+
+def test_a_conversation_that_cannot_be_written_down_is_not_known():
+    """It goes on all the same, as one that began elsewhere."""
+    threads = SharedThreads(ManualClock())
+    threads.keep("m1", None, None)
+    turn = threads.turn(going_on("m1"))
+    assert turn is not None
+    assert turn.is_blind
 
 
 def test_a_reply_that_was_not_read_is_not_remembered(body):

@@ -33,7 +33,7 @@ def add(n: int) -> str:
 
 
 @anthropic.beta_async_tool(name=TOOL)
-async def aadd(n: int) -> str:
+async def async_add(n: int) -> str:
     """Add one."""
     return str(n + 1)
 
@@ -200,7 +200,7 @@ def runner(client: Any, body: dict[str, Any], **options: Any) -> str:
 
 async def arunner(client: Any, body: dict[str, Any], **options: Any) -> str:
     """Let tools run; the runner uses a message thread."""
-    turns = client.beta.messages.tool_runner(**body, tools=[aadd], stream=True, **options)
+    turns = client.beta.messages.tool_runner(**body, tools=[async_add], stream=True, **options)
     return "".join([said(await stream.get_final_message()) async for stream in turns])
 
 
@@ -274,7 +274,7 @@ def whole_runner(client: Any, body: dict[str, Any]) -> str:
 
 async def awhole_runner(client: Any, body: dict[str, Any]) -> str:
     """Let tools run, message by message."""
-    return "".join([said(message) async for message in client.beta.messages.tool_runner(**body, tools=[aadd])])
+    return "".join([said(message) async for message in client.beta.messages.tool_runner(**body, tools=[async_add])])
 
 
 def send(client: Any, body: dict[str, Any]) -> str:
@@ -283,7 +283,7 @@ def send(client: Any, body: dict[str, Any]) -> str:
     return said(talk.send()) + said(talk.send({"role": "user", "content": "And then?"}))
 
 
-async def asend(client: Any, body: dict[str, Any]) -> str:
+async def async_send(client: Any, body: dict[str, Any]) -> str:
     """Take two turns of a thread, message by message."""
     talk = client.beta.messages.thread(**body)
     return said(await talk.send()) + said(await talk.send({"role": "user", "content": "And then?"}))
@@ -332,5 +332,5 @@ SURFACES = (
     Surface("`with_raw_response`, without a stream", raw_whole, araw_whole, is_stream=False),
     Surface("`messages.parse()`", parse, aparse, CITY, is_stream=False),
     Surface("`beta.messages.tool_runner()`", whole_runner, awhole_runner, "tools", is_stream=False),
-    Surface("`beta.messages.thread().send()`", send, asend, is_stream=False),
+    Surface("`beta.messages.thread().send()`", send, async_send, is_stream=False),
 )
