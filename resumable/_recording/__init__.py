@@ -1,0 +1,1 @@
+"""How a stream is recorded while it flows, and read again: what a process shares per store, for the layers above."""
