@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SNIPPETS = [snippet for page in PAGES if "reference" not in page.parts for snippet in snippets(page)]
+#: What an example needs that the other tests do not, by a word in it.
+OPTIONAL = {
+    "Bedrock": "botocore",
+    "langchain_anthropic": "langchain_anthropic",
+    "pydantic_ai": "pydantic_ai",
+    "instructor": "instructor",
+}
 EXAMPLES = [snippet for snippet in SNIPPETS if snippet.mark == "run"]
 
 
@@ -95,8 +102,9 @@ def test_there_are_examples_to_run():
 @pytest.mark.parametrize("snippet", EXAMPLES, ids=by_name)
 def test_examples_run_as_they_stand(snippet: Snippet, monkeypatch, capsys):
     """Each example runs against an upstream that breaks its stream, and prints what the page says."""
-    if "Bedrock" in snippet.source:
-        pytest.importorskip("botocore", reason="anthropic[bedrock] brings it")
+    for word, package in OPTIONAL.items():
+        if word in snippet.source:
+            pytest.importorskip(package, reason="the page is run where what it is about is installed")
     reply, faults = eval(snippet.faults or "", vars(testing))
     space: dict[str, Any] = {"__name__": "__main__"}
     with testing.ScriptedUpstream(reply, faults) as upstream:
