@@ -211,7 +211,7 @@ def test_a_caller_who_leaves_ends_the_spans(traces: Traces):
         stream = client.messages.create(**BODY, stream=True)
         next(iter(stream))
         stream.close()
-        stream.response.stream.close()  # type: ignore[union-attr]  # Reason: a sync client's
+        stream.response.stream.close()
     [ours] = traces.named(MESSAGE)
     assert ours.status.status_code is StatusCode.UNSET
     assert len(traces.named(ATTEMPT)) == 1

@@ -276,3 +276,19 @@ def test_recorders_share(upstream: ScriptedUpstream):
     texts = {one.reply().text for one in recorder.recordings}
     assert (len(recorder.recordings), texts) == (8, {upstream.expected_text(BODY)})
     assert all(isinstance(block, Text) for one in recorder.recordings for block in one.reply().blocks)
+
+
+async def test_an_async_stream_that_breaks_is_recorded():
+    """What came before the break is kept, with how it broke; no response at all is a recording too."""
+    recorder = Recorder()
+    faulty = ScriptedUpstream("text", [Drop(after=20), Refuse("fin")])
+    http_client = anthropic.DefaultAsyncHttpxClient(transport=faulty.async_transport())
+    async with anthropic.AsyncAnthropic(api_key=KEY, http_client=http_client, max_retries=0) as client:
+        for _ in range(2):
+            with pytest.raises(Exception):  # noqa: B017, PT011  # Reason: the transport's own, and the SDK's
+                async with recorder.wrap(client).messages.stream(**BODY) as stream:
+                    await stream.until_done()
+    broken, nothing = recorder.recordings
+    assert (broken.status, broken.ending, broken.error) == (200, "lost", "ReadError")
+    assert broken.body.startswith(b"event: message_start")
+    assert (nothing.status, nothing.error) == (0, "RemoteProtocolError")
