@@ -1,0 +1,260 @@
+"""The sessions of a store, by ID, in two colours."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING, Self
+
+from resumable._core.store_errors import StoreUnavailableError
+from resumable._recording._desk import AsyncDesk, Desk
+from resumable._recording._taps import PATIENCE
+from resumable.store import Cursor, Status
+from resumable.store._url import aopen_store, open_store
+
+from ._readings import AsyncReplay, AsyncTail, Replay, Tail
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from resumable.store import AsyncStore, Cancelled, Checkpoint, Store
+
+
+class Sessions:
+    """
+    The sessions of a store: list and inspect them, replay and follow their events, cancel and delete them.
+
+    The store is opened when it is first needed. Close it, or use it as a context; threads may share it.
+
+    Args:
+        store: A URL, or a `resumable.store.Store`, which stays open; without one `RESUMABLE_URL`, `REDIS_URL`, or
+            the embedded server.
+        patience: [s] For how long `tail` bears that the store is away.
+    """
+
+    def __init__(self, store: str | Store | None = None, *, patience: float = PATIENCE) -> None:
+        self._given = store
+        self._patience = patience
+        self._opened: Desk | None = None
+        self._is_closed = False
+        self._guard = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def get(self, session_id: str) -> Checkpoint:
+        """
+        Read what is known about a session besides its events.
+
+        Raises:
+            SessionNotFoundError: There is none, or no longer.
+            SessionSchemaError: A newer version wrote it.
+            LogLostError: Half of it is gone.
+        """
+        desk = self._desk()
+        return desk.store.get(session_id)
+
+    def list(
+        self,
+        *,
+        status: Status | str | None = None,
+        principal: str | None = None,
+        min_age: float = 0.0,
+        max_age: float | None = None,
+        limit: int = 50,
+    ) -> Sequence[Checkpoint]:
+        """
+        List sessions, the newest first.
+
+        Args:
+            status: Only these: `"running"`, `"complete"`, `"failed"`, `"cancelled"` or `"orphaned"`.
+            principal: Only of this one.
+            min_age: [s] Created at least this long ago.
+            max_age: [s] Created at most this long ago.
+            limit: [sessions] At most this many.
+        """
+        desk = self._desk()
+        wanted = None if status is None else Status(status)
+        return desk.store.list(status=wanted, principal=principal, min_age=min_age, max_age=max_age, limit=limit)
+
+    def replay(self, session_id: str, after: Cursor | str | None = None, *, changes: bool = True) -> Replay:
+        """
+        Read the events that the log holds now, in order; nothing is waited for.
+
+        Args:
+            session_id: Whose.
+            after: The last event that is known; without it from the beginning.
+            changes: Whether to give out what became of the session, too.
+
+        Raises:
+            CursorError: *after* is no cursor. What else may be wrong is raised when it is read.
+        """
+        return Replay(self._desk, session_id, after, changes=changes)
+
+    def tail(self, session_id: str, after: Cursor | str | None = None, *, changes: bool = True) -> Tail:
+        """
+        Read the events that the log holds, then wait for those that come, until the session is over.
+
+        Args:
+            session_id: Whose.
+            after: The last event that is known; without it from the beginning.
+            changes: Whether to give out what became of the session, too: that it was taken over, that nobody writes
+                it any more, how it ended.
+
+        Raises:
+            CursorError: *after* is no cursor. What else may be wrong is raised when it is read.
+        """
+        return Tail(self._desk, session_id, after, changes=changes, patience=self._patience)
+
+    def request(self, session_id: str) -> bytes:
+        """
+        Read the request the session was opened with, without credentials: JSON.
+
+        Raises:
+            SessionNotFoundError: There is none, or no longer.
+            LogLostError: The session is there, its request is not.
+        """
+        desk = self._desk()
+        return desk.store.request(session_id)
+
+    def cancel(self, session_id: str, reason: str = "cancelled") -> Cancelled:
+        """
+        Ask whoever writes a session to stop; where nobody does, end it.
+
+        Args:
+            session_id: Which one.
+            reason: A word for people.
+
+        Raises:
+            SessionNotFoundError: There is none, or no longer.
+            SessionEndedError: It is over already, and not by a cancel.
+        """
+        desk = self._desk()
+        return desk.store.cancel(session_id, reason)
+
+    def delete(self, session_id: str) -> bool:
+        """
+        Remove a session at once, also one that is being written.
+
+        Returns:
+            Whether there was one.
+        """
+        desk = self._desk()
+        return desk.store.delete(session_id)
+
+    def close(self) -> None:
+        """Leave the store, and close it unless it was given; safe to call twice."""
+        with self._guard:
+            self._is_closed = True
+            desk, self._opened = self._opened, None
+        if desk is not None:
+            desk.close()
+            if not self._is_given:
+                desk.store.close()
+
+    @property
+    def _is_given(self) -> bool:
+        return not (self._given is None or isinstance(self._given, str))
+
+    def _desk(self) -> Desk:
+        with self._guard:
+            if self._is_closed:
+                raise StoreUnavailableError(reason="closed", cause_name=type(self).__name__, retryable=False)
+            if self._opened is None:
+                given = self._given
+                store = open_store(given) if given is None or isinstance(given, str) else given
+                self._opened = Desk.of(store)
+            return self._opened
+
+
+class AsyncSessions:
+    """
+    `Sessions` for asyncio; it differs by `await` alone, and belongs to one event loop.
+
+    Args:
+        store: A URL, or a `resumable.store.AsyncStore`, which stays open; without one `RESUMABLE_URL`, `REDIS_URL`,
+            or the embedded server.
+        patience: [s] For how long `tail` bears that the store is away.
+    """
+
+    def __init__(self, store: str | AsyncStore | None = None, *, patience: float = PATIENCE) -> None:
+        self._given = store
+        self._patience = patience
+        self._opened: AsyncDesk | None = None
+        self._is_closed = False
+        self._guard = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def get(self, session_id: str) -> Checkpoint:
+        """As `Sessions.get`."""
+        desk = await self._desk()
+        return await desk.store.get(session_id)
+
+    async def list(
+        self,
+        *,
+        status: Status | str | None = None,
+        principal: str | None = None,
+        min_age: float = 0.0,
+        max_age: float | None = None,
+        limit: int = 50,
+    ) -> Sequence[Checkpoint]:
+        """As `Sessions.list`."""
+        desk = await self._desk()
+        wanted = None if status is None else Status(status)
+        return await desk.store.list(status=wanted, principal=principal, min_age=min_age, max_age=max_age, limit=limit)
+
+    def replay(self, session_id: str, after: Cursor | str | None = None, *, changes: bool = True) -> AsyncReplay:
+        """As `Sessions.replay`."""
+        return AsyncReplay(self._desk, session_id, after, changes=changes)
+
+    def tail(self, session_id: str, after: Cursor | str | None = None, *, changes: bool = True) -> AsyncTail:
+        """As `Sessions.tail`."""
+        return AsyncTail(self._desk, session_id, after, changes=changes, patience=self._patience)
+
+    async def request(self, session_id: str) -> bytes:
+        """As `Sessions.request`."""
+        desk = await self._desk()
+        return await desk.store.request(session_id)
+
+    async def cancel(self, session_id: str, reason: str = "cancelled") -> Cancelled:
+        """As `Sessions.cancel`."""
+        desk = await self._desk()
+        return await desk.store.cancel(session_id, reason)
+
+    async def delete(self, session_id: str) -> bool:
+        """As `Sessions.delete`."""
+        desk = await self._desk()
+        return await desk.store.delete(session_id)
+
+    async def close(self) -> None:
+        """As `Sessions.close`."""
+        async with self._guard:
+            self._is_closed = True
+            desk, self._opened = self._opened, None
+        if desk is not None:
+            await desk.close()
+            if not self._is_given:
+                await desk.store.close()
+
+    @property
+    def _is_given(self) -> bool:
+        return not (self._given is None or isinstance(self._given, str))
+
+    async def _desk(self) -> AsyncDesk:
+        async with self._guard:
+            if self._is_closed:
+                raise StoreUnavailableError(reason="closed", cause_name=type(self).__name__, retryable=False)
+            if self._opened is None:
+                given = self._given
+                store = await aopen_store(given) if given is None or isinstance(given, str) else given
+                self._opened = AsyncDesk.of(store)
+            return self._opened
