@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import msgspec
 
 from resumable._core import retry
+from resumable._core.budget import ESTIMATE_ERROR, surfaced_tokens
 from resumable._core.continuation import (
     DEFAULT_INSTRUCTION,
     Memory,
@@ -190,15 +191,18 @@ class Recovery:
             limit=tried.limit,
             stop_sequences=[stop for stop in stops if isinstance(stop, str)] if isinstance(stops, list) else [],
             is_citing=is_citing(self._body),
-            accept=self._accepted() | ({"ended"} if was_stopped else frozenset()),
+            accept=self._accepted(surfaced_tokens(blocks), was_stopped=was_stopped),
         )
         return Splice(joining, transcript)
 
-    def _accepted(self) -> frozenset[str]:
-        """Say what the next seam may be content with; see `Joining.accept`."""
+    def _accepted(self, surfaced: int, *, was_stopped: bool) -> frozenset[str]:
+        """Say what the next seam may be content with, see `Joining.accept`, behind text of so many tokens."""
         accepted = set()
-        if MissedReason.ANCHOR_ONLY.value in self._missed:
+        if was_stopped or MissedReason.ANCHOR_ONLY.value in self._missed:
             accepted.add("ended")
+        limit = self._body.get("max_tokens")
+        if isinstance(limit, int) and surfaced * (1 + ESTIMATE_ERROR) >= limit:
+            accepted.add("spent")
         if self._missed and self._rules.on_uncertain == "join":
             accepted.add("anything")
         return frozenset(accepted)

@@ -71,7 +71,8 @@ class Seam(msgspec.Struct, frozen=True):
         quality: `exact`: the anchor was repeated to the letter, or nothing had to be found;
             `aligned`: repeated with other whitespace or quotes, or only its certain end, be it
             no more than what there is of a broken line or sentence;
-            `unverified`: joined without certainty, because the policy says so.
+            `unverified`: joined without certainty, because the policy says so, or because nothing
+            could be quoted: what was delivered ends in a block that is no text.
         removed: [characters] How much of the continuation was cut away.
     """
 
@@ -88,6 +89,7 @@ class MissedReason(Enum):
     EMPTY = "empty"
     SAID_FINISHED = "said_finished"
     ANCHOR_ONLY = "anchor_only"
+    TORN = "torn"
     NO_ANCHOR = "no_anchor"
     AMBIGUOUS = "ambiguous"
     DIVERGED = "diverged"
@@ -270,10 +272,12 @@ class SeamFinder:
     def _note_echo(self) -> None:
         """Remember that the broken line or sentence stands first, however short, if that tells anything."""
         text, before = self._text, self._delivered[: -len(self._text)]
-        # Repeated by mistake it stands as it stood: with its indentation, and no other space.
+        # Repeated by mistake it stands as it stood, and with no other space; its indentation may be lost
+        # where the line was only begun, since a line of the model's own would hardly begin just so.
         stands = self._delivered.endswith(text) and (not text[0].isspace() or before.endswith("\n"))
+        is_first = self._is_first() or not text.count("\n")
         is_asked_for_more = self._is_unique and weigh(self._wanted) >= _CERTAIN
-        if stands and is_asked_for_more and self._is_first() and is_telling(text, self._delivered):
+        if stands and is_first and is_asked_for_more and is_telling(text, self._delivered):
             self._echo = Join("aligned", self._fed)
 
     def _reread_echo(self) -> Join | None:
@@ -329,7 +333,9 @@ class SeamFinder:
 
     def _land(self, *, is_asked: bool) -> Missed | None:
         """End the echo here, unless it is not the one asked for and may be none."""
-        if not is_asked and self._may_go_on_so():
+        # The anchor begins with a word: with its indentation in front it is its line that was repeated.
+        is_indented = self._text.startswith((" ", "\t")) and not self._readings
+        if (not is_asked or is_indented) and self._may_go_on_so():
             self._best = self._fed
             return self._miss(MissedReason.AMBIGUOUS)
         is_literal = self._text.endswith(self._anchor)
@@ -370,16 +376,17 @@ class SeamFinder:
         join = self._landed or self._weak
         if join is not None and (self._landed is not None or len(self._head) == len(self._wanted)):
             return Missed(MissedReason.ANCHOR_ONLY, join)
-        if join is not None and not says_finished(self._text):
+        has_finished = says_finished(self._text)
+        if join is not None and not has_finished:
             return join
-        if not self._head:
-            return self._miss(MissedReason.EMPTY)
+        if self._wanted.startswith(self._head):
+            self._best = self._fed if self._head else 0
+            return self._miss(MissedReason.TORN if self._head else MissedReason.EMPTY)
         join = self._reread_echo()
         if join is not None:
             return join
-        if says_finished(self._text):
-            return self._miss(MissedReason.SAID_FINISHED)
-        return self._miss(MissedReason.DIVERGED if self._readings else MissedReason.NO_ANCHOR)
+        said = MissedReason.SAID_FINISHED if has_finished else MissedReason.NO_ANCHOR
+        return self._miss(MissedReason.DIVERGED if self._readings else said)
 
     def _miss(self, reason: MissedReason) -> Missed:
         return Missed(reason, Join("unverified", self._best))

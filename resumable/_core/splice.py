@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from resumable._core.transcript import Transcript
 
 _REFUSAL: Final = "refusal"
+_MAX_TOKENS: Final = "max_tokens"
+_STOP_SEQUENCE: Final = "stop_sequence"
 
 #: An event with its downstream index, and the frame that carries it.
 Pair = tuple[Event, bytes]
@@ -47,10 +49,10 @@ Pair = tuple[Event, bytes]
 
 class Ended(msgspec.Struct, frozen=True):
     """
-    The message ends here, whatever upstream goes on to say.
+    Why a message ends.
 
     Attributes:
-        stop_reason: `max_tokens` or `stop_sequence`.
+        stop_reason: The API's, or empty where upstream ended the message without one.
         stop_sequence: The sequence, where it is one.
     """
 
@@ -72,8 +74,8 @@ class Joining(msgspec.Struct, frozen=True):
         limit: [tokens] Most that may surface, or `None`.
         stop_sequences: The caller's.
         is_citing: Whether text blocks may carry citations.
-        accept: What to do without certainty: `certain` misses, `ended` takes a bare anchor for
-            the end of the message, `anything` joins unverified.
+        accept: What to be content with where words are missing: `ended` takes the delivered text for whole,
+            `spent` takes the caller's `max_tokens` for used up, `anything` joins unverified.
     """
 
     strategy: Strategy
@@ -90,6 +92,8 @@ class Joining(msgspec.Struct, frozen=True):
 
 #: Behind a prefill nothing has to be found; it has joined once it says something.
 _PREFILLED: Final = Join("exact", 0)
+#: Behind a block that is no text nothing is quoted: who repeats themselves there is not found out.
+_UNSOUGHT: Final = Join("unverified", 0)
 
 
 class _Phase(Enum):
@@ -104,7 +108,7 @@ class Splice:
 
     Attributes:
         join: Where the seam lies, once it is known.
-        ended: Set when a limit of the caller's ends the message here.
+        ended: Set when a limit of the caller's ends the message here, whatever upstream goes on to say.
     """
 
     def __init__(self, joining: Joining, transcript: Transcript) -> None:
@@ -169,9 +173,9 @@ class Splice:
             return self._stop(event, frame)
         out: list[Pair] = []
         if isinstance(event, MessageDelta) and event.stop_reason is not None:
-            out = self._end(event.stop_reason)
+            out = self._end(Ended(event.stop_reason, event.delta.get("stop_sequence")))
         elif isinstance(event, MessageStop):  # Without a reason before it: some gateways drop that event.
-            out = self._end("")
+            out = self._end(Ended(""))
         if isinstance(event, MessageStart) or self.ended is not None:
             return out
         return [*out, (event, frame.raw)]
@@ -184,10 +188,15 @@ class Splice:
             self._map[event.index] = self._seam
             return self._text(event.index, _text_of(event))
         out = self._leave_seam()
+        self._note_unsought()
         if self.ended is None:
             index = self._map[event.index] = self._new_index()
             out.append(shifted(event, frame, index))
         return out
+
+    def _note_unsought(self) -> None:
+        if self._its.strategy is Strategy.USER_TURN and not self._its.anchor:
+            self.join = _UNSOUGHT
 
     def _new_index(self) -> int:
         self._next += 1
@@ -206,27 +215,46 @@ class Splice:
         found = self._finder.feed(_text_of(event))
         return [] if found is None else self._go_on(found)
 
-    def _go_on(self, found: Join | Missed, stop_reason: str | None = None) -> list[Pair]:
+    def _go_on(self, found: Join | Missed, ending: Ended | None = None) -> list[Pair]:
         """Go on behind the seam, with what was held and its blocks, or say that there is none."""
+        waiting, self._waiting = self._waiting, []
         if isinstance(found, Missed):
-            if not self._accepts(found, stop_reason):
+            if self._is_spent(found, ending):
+                self._phase, self._finder, self.ended = _Phase.FOLLOWING, None, Ended(_MAX_TOKENS)
+                return []
+            join = self._accepted(found, ending, sum(len(_text_of(event)) for event, _ in waiting))
+            if join is None:
                 raise SeamMissedError(found.reason.value)
-            found = found.best
+            found = join
         self.join = found
         self._phase, self._finder = _Phase.JOINING, None
         self._echo, self._insert = found.cut, found.insert
-        waiting, self._waiting = self._waiting, []
         return [pair for event, frame in waiting for pair in self.feed(event, frame)]
 
-    def _accepts(self, missed: Missed, stop_reason: str | None) -> bool:
-        if stop_reason == _REFUSAL:  # Of our instruction: it is not the caller's, whatever the policy accepts.
-            return False
-        if "anything" in self._its.accept:
-            return True
-        if missed.reason is not MissedReason.ANCHOR_ONLY:
-            return False
-        # Without a reason to stop the message goes on, with a block of another kind right behind the echo.
-        return stop_reason is None or (stop_reason == "end_turn" and "ended" in self._its.accept)
+    def _is_spent(self, missed: Missed, ending: Ended | None) -> bool:
+        """Tell whether the caller's `max_tokens` left no room but for a part of the echo."""
+        is_torn = missed.reason in {MissedReason.EMPTY, MissedReason.TORN}
+        return is_torn and "spent" in self._its.accept and ending == Ended(_MAX_TOKENS)
+
+    def _accepted(self, missed: Missed, ending: Ended | None, length: int) -> Join | None:
+        """Say how an answer [characters: *length*] joins in which words are missing, if it does."""
+        accept = self._its.accept
+        if ending is not None and ending.stop_reason == _REFUSAL:
+            return None  # Of our instruction: it is not the caller's, whatever the policy accepts.
+        if missed.reason is MissedReason.EMPTY and ending is None and "ended" in accept:
+            return Join("aligned", length)  # The text was whole, and a block of another kind comes next.
+        if missed.reason is MissedReason.ANCHOR_ONLY and (ending is None or self._is_own(ending)):
+            return missed.best
+        return missed.best if "anything" in accept else None
+
+    def _is_own(self, ending: Ended) -> bool:
+        """Tell whether upstream's ending right behind the echo is the message's own."""
+        if ending.stop_reason == _STOP_SEQUENCE:  # It stands where the text would go on, and is the caller's.
+            return ending.stop_sequence in self._its.stop_sequences
+        accept = self._its.accept
+        return ("ended" in accept and ending.stop_reason == "end_turn") or (
+            "spent" in accept and ending.stop_reason == _MAX_TOKENS
+        )
 
     def _text_at_seam(self, text: str, index: int) -> list[Pair]:
         echo = min(self._echo, len(text))
@@ -266,10 +294,10 @@ class Splice:
         if split is not None:
             end, sequence = split
             text = text[: max(0, end - len(sequence))]
-            self.ended = Ended("stop_sequence", sequence)
+            self.ended = Ended(_STOP_SEQUENCE, sequence)
         self._length += len(text.encode("utf-8", "surrogatepass"))
         if self._its.limit is not None and tokens_in(self._length) > self._its.limit and self.ended is None:
-            self.ended = Ended("max_tokens")
+            self.ended = Ended(_MAX_TOKENS)
         return [(ContentBlockDelta(index, TextDelta(text)), text_frame(index, text))] if text else []
 
     def _delta(self, event: ContentBlockDelta | OpaqueDelta, frame: Frame) -> list[Pair]:
@@ -292,16 +320,17 @@ class Splice:
         self._cited.clear()
         return []
 
-    def _end(self, stop_reason: str) -> list[Pair]:
+    def _end(self, ending: Ended) -> list[Pair]:
         """End the message with upstream, unless it said no to our instruction before it said anything else."""
         is_silent = self._finder is None and self._next == self._first and not self._has_surfaced
-        if stop_reason == _REFUSAL and is_silent and self._its.strategy is Strategy.USER_TURN:
+        if ending.stop_reason == _REFUSAL and is_silent and self._its.strategy is Strategy.USER_TURN:
             raise SeamMissedError(_REFUSAL)
-        return self._leave_seam(stop_reason)
+        self._note_unsought()
+        return self._leave_seam(ending)
 
-    def _leave_seam(self, stop_reason: str | None = None) -> list[Pair]:
+    def _leave_seam(self, ending: Ended | None = None) -> list[Pair]:
         """Close the seam's block, if it is not closed yet: what comes now follows it."""
-        out = [] if self._finder is None else self._go_on(self._finder.finish(), stop_reason)
+        out = [] if self._finder is None else self._go_on(self._finder.finish(), ending)
         return out if self._phase is _Phase.FOLLOWING else out + self._close_seam()
 
     def _close_seam(self) -> list[Pair]:

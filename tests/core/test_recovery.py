@@ -221,22 +221,31 @@ def test_new_seam_has_its_own_misses():
 
 
 @pytest.mark.parametrize(
-    ("policy", "misses", "accepted"),
+    ("policy", "misses", "was_stopped", "surfaced", "accepted"),
     [
-        ("raise", [], set()),
-        ("join", [], set()),
-        ("raise", ["no_anchor"], set()),
-        ("join", ["no_anchor"], {"anything"}),
-        ("raise", ["anchor_only"], {"ended"}),
-        ("join", ["anchor_only"], {"ended", "anything"}),
+        ("raise", [], False, 9, set()),
+        ("join", [], False, 9, set()),
+        ("raise", [], True, 9, {"ended"}),
+        ("raise", ["no_anchor"], False, 9, set()),
+        ("join", ["no_anchor"], False, 9, {"anything"}),
+        ("raise", ["anchor_only"], False, 9, {"ended"}),
+        ("join", ["anchor_only"], False, 9, {"ended", "anything"}),
+        ("raise", [], False, 5925, set()),
+        ("raise", [], False, 5926, {"spent"}),  # 35 % more would be the caller's 8000
     ],
 )
-def test_what_the_second_answer_may_be(policy, misses, accepted):
-    """Twice a bare anchor is an ending; anything at all is joined only where the policy says so."""
+def test_what_an_answer_may_be(policy, misses, was_stopped, surfaced, accepted):
+    """Twice a bare anchor is an ending; a limit is spent within its error; the policy may join anything at last."""
     desk = Desk(on_uncertain=policy)
     for reason in misses:
         desk.ask(SeamMissedError(reason))
-    assert desk.recovery._accepted() == accepted
+    assert desk.recovery._accepted(surfaced, was_stopped=was_stopped) == accepted
+
+
+@pytest.mark.parametrize("limit", [None, "8000"])
+def test_limit_that_is_none_is_never_spent(limit):
+    """What upstream will not take is upstream's to judge."""
+    assert Desk(max_tokens=limit).recovery._accepted(10**6, was_stopped=False) == set()
 
 
 def test_repeated_answer_that_differs_is_the_end():

@@ -278,6 +278,17 @@ def test_a_line_that_was_written_once_and_begun_again():
     assert reason(f"{before}{line}    if tot", f"{line}    if total > 9:\n") is MissedReason.AMBIGUOUS
 
 
+def test_an_anchor_with_its_indentation_is_its_line():
+    """The anchor of a line that was written twice; the second of three may have been repeated, or the last."""
+    rows = "        total += item.price\n        total += item.price"
+    delivered = f"def f(items):\n    total = 0\n    for item in items:\n{rows}"
+    anchor = "total += item.price\n        total += item.price"
+    for indentation, expected in (("", Join("exact", len(anchor))), ("        ", None)):
+        finder = SeamFinder(delivered, anchor)
+        finder.feed(f"{indentation}{anchor}\n    return total")
+        assert isinstance(finder.finish(), Missed) if expected is None else finder.finish() == expected
+
+
 def test_a_long_passage_that_was_delivered_twice():
     """Starting over looks like repeating the second passage until the first one ends."""
     passage = " ".join(f"Sentence {n} says {n * 7919 % 1009}." for n in range(12))
@@ -352,6 +363,7 @@ def test_endless_space_behind_the_anchor():
         (" \n", MissedReason.EMPTY),
         ("My previous response was already complete.", MissedReason.SAID_FINISHED),
         ("and on to the ocean.", MissedReason.NO_ANCHOR),
+        ("mountain, carr", MissedReason.TORN),
     ],
 )
 def test_answers_without_the_anchor(answer, expected):

@@ -24,6 +24,7 @@ LIST = f"{PROSE}\n\n- Silt is what the river drops first.\n- Clay"
         (f"{PROSE}\n| 12 | mud", "| 12 | mud", "dy | 3 |"),
         (f"{PROSE} Marshes", "Marshes", " come and go."),
         (f"{PROSE}\n    if si", "    if si", "lt:\n        return 0"),
+        (f"{PROSE}\n    if si", "if si", "lt:\n        return 0"),
         (f"{PROSE}\n河流改", "河流改", "变土地。"),
         (f"{PROSE}\n河流", "河流", "改变土地。"),
         (f"{PROSE}\n\n🚀 🌍", "🚀 🌍", " and away."),

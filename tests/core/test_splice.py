@@ -114,9 +114,18 @@ def test_thinking_of_a_restart_surfaces():
 def test_after_a_block_everything_follows():
     """Without an anchor there is no seam: text is a new block, and thinking stays hidden."""
     written = start() + block(0, "thinking") + thought(0) + stop(0) + block(1) + text(1, "So") + stop(1) + ending()
-    splice, events = spliced(Joining(Strategy.USER_TURN), written, delivered=AFTER_RESULT)
+    _, events = spliced(Joining(Strategy.USER_TURN), written, delivered=AFTER_RESULT)
     assert shown(events) == [("start", 1, "text"), (1, "So"), ("stop", 1), "end_turn"]
-    assert splice.join is None
+
+
+def test_after_a_block_the_join_is_unverified():
+    """Nothing was quoted, so a model that repeats itself there is not found out: the report has to say so."""
+    joining = Joining(Strategy.USER_TURN)
+    hidden = start() + block(0, "thinking") + thought(0) + stop(0)
+    assert spliced(joining, hidden, delivered=AFTER_RESULT)[0].join is None
+    for written in (hidden + block(1), start() + block(0, "tool_use", id="t", name="f", input={}), answer()):
+        assert spliced(joining, written, delivered=AFTER_RESULT)[0].join == Join("unverified", 0)
+    assert spliced(Joining(Strategy.RESTART), answer("Hi"), delivered=start())[0].join is None
 
 
 def test_what_is_no_part_of_the_message_passes():
@@ -171,7 +180,7 @@ def test_bare_anchor_ends_the_message_where_that_was_likely():
     assert shown(events) == ["end_turn"]
 
 
-@pytest.mark.parametrize("reason", ["max_tokens", "refusal", "stop_sequence"])
+@pytest.mark.parametrize("reason", ["max_tokens", "refusal", "stop_sequence", "pause_turn"])
 def test_bare_anchor_is_no_end_for_another_reason(reason):
     """Only a model that stopped by itself has said that it was done."""
     with pytest.raises(SeamMissedError, match="anchor_only"):
@@ -187,8 +196,27 @@ def test_bare_anchor_before_a_call_is_a_seam():
 
 def test_call_without_the_anchor_is_no_seam():
     """A call that comes instead of the echo may answer from anywhere."""
-    with pytest.raises(SeamMissedError, match="empty"):
-        spliced(user_turn(), start(), block(0, "tool_use", id="t", name="f", input={}))
+    for accept in ((), ("spent",)):
+        with pytest.raises(SeamMissedError, match="empty"):
+            spliced(user_turn(accept=frozenset(accept)), start(), block(0, "tool_use", id="t", name="f", input={}))
+
+
+@pytest.mark.parametrize("pieces", [[], ["\n"]])
+def test_call_without_the_anchor_follows_text_that_was_whole(pieces):
+    """Its stop had come: nothing is lost, nothing said twice, and blank space in between says nothing."""
+    call = block(1, "tool_use", id="t", name="f", input={})
+    written = start() + block(0) + text(0, *pieces) + stop(0) + call
+    splice, events = spliced(user_turn(accept=frozenset({"ended"})), written)
+    assert shown(events) == [("stop", 0), ("start", 1, "tool_use")]
+    assert splice.join == Join("aligned", len(pieces))
+
+
+def test_words_in_the_anchor_s_place_do_not_follow_text_that_was_whole():
+    """They may say again what the caller has, before the call as before an ending."""
+    call = stop(0) + block(1, "tool_use", id="t", name="f", input={})
+    for rest in (call, stop(0) + ending()):
+        with pytest.raises(SeamMissedError, match="no_anchor"):
+            spliced(user_turn(accept=frozenset({"ended"})), start(), block(0), text(0, "One moment."), rest)
 
 
 def test_policy_may_join_without_certainty():

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from resumable._core.continuation import Strategy
+from resumable._core.errors import SeamMissedError
+from resumable._core.seam import Join
 from resumable._core.splice import Ended, Joining
 from tests.core.seams import ANCHOR, CLOSED, answer, prefill, shown, spliced, user_turn
 from tests.core.streams import block, citation, delta, ending, start, stop, text, tool_input
@@ -73,6 +75,54 @@ def test_surfaced_text_is_cut_at_the_caller_s_limit(size):
         assert words.startswith(said)
         assert splice.ended == (Ended("max_tokens") if is_cut else None)
         assert len(said) > 4 * limit if is_cut else said == words
+
+
+def over(pieces, reason, **fields):
+    """Write an answer that ends for a reason, with what else is said of it."""
+    return start() + block(0) + text(0, *pieces) + stop(0) + ending(reason, **fields)
+
+
+@pytest.mark.parametrize("pieces", [[ANCHOR], [ANCHOR, " "]])
+def test_stop_sequence_right_behind_the_echo_is_the_message_s(pieces):
+    """The model went on as it had, and what it said next was the caller's word to stop."""
+    splice, events = spliced(user_turn(stop_sequences=["END"]), over(pieces, "stop_sequence", stop_sequence="END"))
+    assert shown(events) == [*((0, piece) for piece in pieces[1:]), ("stop", 0), "stop_sequence"]
+    assert splice.join == Join("exact", len(ANCHOR))
+
+
+@pytest.mark.parametrize("pieces", [[], ["brown fox"], ["Continuing"]])
+def test_stop_sequence_anywhere_else_is_a_missed_seam(pieces):
+    """It may have been met in a preamble, or inside the echo."""
+    with pytest.raises(SeamMissedError):
+        spliced(user_turn(stop_sequences=["END"]), over(pieces, "stop_sequence", stop_sequence="END"))
+
+
+@pytest.mark.parametrize("sequence", [None, "OTHER"])
+def test_stop_sequence_that_is_not_the_caller_s_is_a_missed_seam(sequence):
+    """Nobody asked to stop there."""
+    with pytest.raises(SeamMissedError, match="anchor_only"):
+        spliced(user_turn(stop_sequences=["END"]), over([ANCHOR], "stop_sequence", stop_sequence=sequence))
+
+
+def test_spent_limit_right_behind_the_echo_is_the_message_s():
+    """Where the estimate says that the caller's limit may be used up, upstream is believed."""
+    spent = user_turn(accept=frozenset({"spent"}))
+    splice, events = spliced(spent, answer(ANCHOR, reason="max_tokens"))
+    assert shown(events) == [("stop", 0), "max_tokens"]
+    assert (splice.join, splice.ended) == (Join("exact", len(ANCHOR)), None)
+    with pytest.raises(SeamMissedError, match="anchor_only"):
+        spliced(spent, answer(ANCHOR))
+
+
+@pytest.mark.parametrize("pieces", [[], ["brown fox"]])
+def test_spent_limit_inside_the_echo_ends_the_message(pieces):
+    """There was no room for what was asked for, nor for anything after it: nothing joined, and nothing was lost."""
+    splice, events = spliced(user_turn(accept=frozenset({"spent"})), answer(*pieces, reason="max_tokens"))
+    assert shown(events) == []
+    assert (splice.join, splice.ended) == (None, Ended("max_tokens"))
+    for accept, reason in (((), "max_tokens"), (("spent",), "end_turn")):
+        with pytest.raises(SeamMissedError, match="torn" if pieces else "empty"):
+            spliced(user_turn(accept=frozenset(accept)), answer(*pieces, reason=reason))
 
 
 def test_limit_holds_after_a_block_too():
