@@ -186,11 +186,15 @@ class Teller:
 class Driver:
     """Drives one session in a thread; iterate over it for the caller's bytes."""
 
-    def __init__(self, session: Session, wire: Wire, clock: Clock, teller: Teller) -> None:
+    def __init__(
+        self, session: Session, wire: Wire, clock: Clock, teller: Teller, note: Callable[[], None] | None = None
+    ) -> None:
+        """*note* is called before each request, when the session's report lists it already."""
         self.session = session
         self._wire = wire
         self._clock = clock
         self._teller = teller
+        self._note = note
 
     def start(self) -> RecoveryError | None:
         """Go on until there is a response to read from; return the error if there will be none."""
@@ -253,6 +257,8 @@ class Driver:
         wire.close()
         try:
             if isinstance(action, Open):
+                if self._note is not None:
+                    self._note()
                 request_id = wire.open(action)
                 session.receive_response(clock.now(), request_id)
             elif isinstance(action, Sleep):
@@ -272,11 +278,20 @@ class Driver:
 class AsyncDriver:
     """Drives one session in a task; iterate over it for the caller's bytes."""
 
-    def __init__(self, session: Session, wire: AsyncWire, clock: Clock, teller: Teller) -> None:
+    def __init__(
+        self,
+        session: Session,
+        wire: AsyncWire,
+        clock: Clock,
+        teller: Teller,
+        note: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """*note* is called before each request, when the session's report lists it already."""
         self.session = session
         self._wire = wire
         self._clock = clock
         self._teller = teller
+        self._note = note
 
     async def start(self) -> RecoveryError | None:
         """Go on until there is a response to read from; return the error if there will be none."""
@@ -339,6 +354,8 @@ class AsyncDriver:
         await wire.close()
         try:
             if isinstance(action, Open):
+                if self._note is not None:
+                    await self._note()
                 request_id = await wire.open(action)
                 session.receive_response(clock.now(), request_id)
             elif isinstance(action, Sleep):

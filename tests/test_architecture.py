@@ -21,7 +21,9 @@ FILE_BUDGET = 400
 FUNCTION_BUDGET = 40
 
 # A budget is a smell test: what is over it stands here with its reason, "path" or "path::qualified.name".
-OVER_BUDGET: dict[str, str] = {}
+OVER_BUDGET: dict[str, str] = {
+    "resumable/_core/session.py": "the one decision loop: what changes its state stands in one place",
+}
 
 # The core may use what is pure: a list of what is allowed cannot be outflanked by a module nobody thought of.
 PURE = frozenset(

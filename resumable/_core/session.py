@@ -97,7 +97,7 @@ class Session:
         hold: frozenset[str],
         memory: Memory,
         chance: Callable[[], float],
-        session_id: str,
+        report: Report,
         now: float,
         rebuild: Callable[[], dict[str, Any]] | None = None,
     ) -> None:
@@ -110,7 +110,7 @@ class Session:
             hold: Names out of `HOLDABLE`.
             memory: What models refused before; shared.
             chance: Draws from [0, 1).
-            session_id: The session's ID.
+            report: Receives what recovery does; with the session's ID.
             now: [s] The driver's clock.
             rebuild: Makes *body* carry the whole conversation, where it continues one that upstream holds.
         """
@@ -126,7 +126,7 @@ class Session:
         self._error: RecoveryError | None = None
         self.transcript = Transcript()
         self._gate = Gate(self.transcript, hold, policy.max_hold)
-        self.report = Report(session_id)
+        self.report = report
         self.notices: list[Notice] = []
         self.state = State.READY
         self.is_reading = False
@@ -134,6 +134,35 @@ class Session:
         self.slack = self._watch.deadline - now
         self.received = 0
         self.flows: Callable[[bytes], bool] = _never
+
+    def adopt(self, log: Transcript, attempts: list[Attempt], now: float, *, is_over: bool) -> bytes:
+        """
+        Go on with a message that another holder began and lost; instead of the first action.
+
+        Args:
+            log: What was delivered; kept.
+            attempts: All that were sent, the last of them lost. None: nothing was delivered either.
+            now: [s] The driver's clock.
+            is_over: Whether `message_stop` was delivered.
+
+        Returns:
+            Frames that end what can't go on.
+        """
+        if not attempts:
+            return b""
+        self.transcript.take(log)
+        self.report.attempts, last = attempts, attempts[-1]
+        self._recovery.history.attempts = last.number - 1
+        self._move(Input.OPEN)
+        self._watch.open(now)
+        self._settle(now)
+        produced = surfaced_tokens(log.blocks) - sum(attempt.output_tokens for attempt in attempts[:-1])
+        last.write(None if last.message_id else log.message, {}, None, max(produced, 0))
+        if log.stop_reason is None:
+            return self.receive_failure(StreamInterruptedError("HolderLost"), now)
+        last.ended_at = now
+        self._move(Input.FINISH)
+        return b"" if is_over else b"".join(self._gate.push(MessageStop(), encode("message_stop", {}), now))
 
     @property
     def deadline(self) -> float:

@@ -199,6 +199,11 @@ class Transcript:
         self.stop_reason: str | None = None
         self.ending: dict[str, Any] = {}
 
+    def take(self, other: Transcript) -> None:
+        """Hold what another transcript holds."""
+        self.message, self.blocks = other.message, other.blocks
+        self.stop_reason, self.ending = other.stop_reason, other.ending
+
     def fold(self, event: Event) -> None:
         """Take note of an event that is delivered; the grammar was checked before."""
         if isinstance(event, ContentBlockDelta):

@@ -7,24 +7,26 @@ Everything but `POST /v1/messages` with a stream passes through and keeps the SD
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection
 from random import random
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack
 
 import anthropic
 
 from resumable._core.continuation import Memory, without_unsigned_thinking
-from resumable._core.errors import ConfigurationError
-from resumable._core.hold import HOLDABLE, effective_hold
+from resumable._core.hold import effective_hold
+from resumable._core.report import Report
 from resumable._core.session import Session
+from resumable._core.store_errors import StoreError
 from resumable._drive import AsyncDriver, Driver, SystemClock, Teller
-from resumable._policy import RetryPolicy
-from resumable.middleware._splice import AsyncBody, Body, refused, spliced
+from resumable._recording._terms import Terms
+from resumable.middleware._arguments import check_callback, checked_client, checked_hold, checked_policy
+from resumable.middleware._keeping import Keeping
+from resumable.middleware._splice import AsyncBody, Body, attached, refused, spliced, unopened
 from resumable.middleware._threads import AsyncThreadBody, SharedThreads, ThreadBody
 from resumable.middleware._wire import AsyncSDKWire, AttemptRequest, SDKWire
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Collection
     from typing import TypeAlias
 
     from anthropic.lib.bedrock import (
@@ -35,9 +37,13 @@ if TYPE_CHECKING:
     )
     from anthropic.lib.vertex import AnthropicVertex, AsyncAnthropicVertex
 
-    from resumable._core.report import Notice
+    from resumable._core.report import Attempt, Notice
     from resumable._drive import Clock
+    from resumable._policy import RetryPolicy
+    from resumable._recording._context import Named
+    from resumable._recording._events import Past
     from resumable.middleware._threads import Turn
+    from resumable.store import AsyncStore, Store
 
     #: Every client of the SDK's; those of Foundry, Claude on AWS and on Google Cloud are among the first two.
     Client: TypeAlias = (
@@ -55,7 +61,25 @@ __all__ = ("Resumable", "wrap")
 
 ClientT = TypeVar("ClientT", bound="Client")
 
-_STORES: Final = (None, "memory://")
+
+class Kept(TypedDict, total=False):
+    """
+    How sessions are kept, where a store is named.
+
+    Attributes:
+        durability: `write-ahead`, the default, delivers an event when the store holds it; `relaxed` delivers first.
+        store_outage: `degrade`, the default, streams on from memory while the store is away, and catches up;
+            `fail` ends the stream with a `StoreUnavailableError`.
+        lease: [s] So long after a process died, another may continue its sessions; 15 if not given, 2 at least.
+        ttl: [s] So long after its last write a session is kept; a day if not given.
+        principal: Whose the sessions are; free text, empty if not given.
+    """
+
+    durability: Literal["write-ahead", "relaxed"]
+    store_outage: Literal["degrade", "fail"]
+    lease: float
+    ttl: float
+    principal: str
 
 
 class Resumable(anthropic.Middleware):
@@ -69,18 +93,20 @@ class Resumable(anthropic.Middleware):
     def __init__(
         self,
         *,
-        store: str | None = None,
+        store: str | Store | AsyncStore | None = None,
         policy: RetryPolicy | None = None,
         hold: Collection[str] | None = None,
         on_recovery: Callable[[Notice], None] | None = None,
         clock: Clock | None = None,
         chance: Callable[[], float] = random,
+        **kept: Unpack[Kept],
     ) -> None:
         """
         Check everything; nothing is sent.
 
         Args:
-            store: Where sessions are kept; `None` and `"memory://"` keep them in this process.
+            store: Where sessions are kept, as a URL (`redis://`, `rediss://`, `unix://`, `embedded://`, `memory://`)
+                or a store; with `None`, none are, but for those that `resumable.session` names, in memory.
             policy: Limits, waits and watchdogs; `None` for the defaults.
             hold: What is held back until it is complete, names out of `tool_use`,
                 `server_tool_use`, `structured_output`, `signature`, `text_edge`, `text`;
@@ -90,18 +116,15 @@ class Resumable(anthropic.Middleware):
                 looks on: an exception of its own is logged, and the stream goes on.
             clock: Where time comes from; for tests.
             chance: Draws from [0, 1); for tests.
+            kept: How sessions are kept; see `Kept`.
 
         Raises:
             ConfigurationError: An argument cannot work.
         """
-        if store not in _STORES:
-            remedy = "pass None or 'memory://'"
-            raise ConfigurationError(
-                argument="store", problem="this version keeps sessions in memory only", remedy=remedy
-            )
-        _check_callback(on_recovery)
-        self._policy = _checked_policy(policy)
-        self._hold = _checked_hold(hold)
+        self._keeping = Keeping(store, Terms(**kept))
+        check_callback(on_recovery)
+        self._policy = checked_policy(policy)
+        self._hold = checked_hold(hold)
         self._on_recovery = on_recovery
         self._clock: Clock = clock or SystemClock()
         self._chance = chance
@@ -122,6 +145,8 @@ class Resumable(anthropic.Middleware):
         if not request.stream:
             answer = call_next(request)
             return answer if turn is None else turn.noted(answer)
+        if (named := self._keeping.next()) is not None:
+            return self._keep(named, request, call_next, turn)
         session = self._session(request, asked, turn)
         wire = SDKWire(request, call_next, **self._wire_options())
         driver = Driver(session, wire, self._clock, Teller(session, self._on_recovery))
@@ -136,6 +161,42 @@ class Resumable(anthropic.Middleware):
                 answer = body.turn.not_found(request, anthropic.APIResponse, session.report)
         except BaseException:
             driver.close()
+            raise
+        return answer
+
+    def _keep(
+        self, named: Named, request: anthropic.APIRequest, call_next: anthropic.CallNext, turn: Turn | None
+    ) -> anthropic.APIResponse[Any]:
+        """Write one call's stream ahead to the store, or read it from there."""
+        from resumable._recording._recorded import Recorded
+
+        asked = _body_of(request)
+        wire = SDKWire(request, call_next, **self._wire_options())
+
+        def produce(
+            report: Report, past: Past, attempts: list[Attempt], note: Callable[[], None]
+        ) -> tuple[Driver, bytes]:
+            session = self._session(request, asked, turn, report)
+            out = session.adopt(past.transcript, attempts, self._clock.now(), is_over=past.is_over)
+            return Driver(session, wire, self._clock, Teller(session, self._on_recovery), note), out
+
+        opening = self._keeping.opening(request, asked, self._policy)
+        recorded = Recorded(self._keeping.desk(named), named.session_id, opening, self._keeping.terms, produce)
+        answer: anthropic.APIResponse[Any]
+        try:
+            error = recorded.start()
+            if error is not None:
+                answer = refused(wire, error, request, recorded.report)
+            elif recorded.is_following:
+                answer = attached(wire, Body(recorded), request, recorded.report)
+            else:
+                body = Body(recorded) if turn is None else ThreadBody(recorded, turn)
+                answer = spliced(wire, body, recorded.report)
+        except StoreError as refusal:
+            recorded.close()
+            answer = unopened(wire, refusal, request, recorded.report)
+        except BaseException:
+            recorded.close()
             raise
         return answer
 
@@ -155,6 +216,8 @@ class Resumable(anthropic.Middleware):
         if not request.stream:
             answer = await call_next(request)
             return answer if turn is None else turn.noted(answer)
+        if (named := self._keeping.next()) is not None:
+            return await self._keep_async(named, request, call_next, turn)
         session = self._session(request, asked, turn)
         wire = AsyncSDKWire(request, call_next, **self._wire_options())
         driver = AsyncDriver(session, wire, self._clock, Teller(session, self._on_recovery))
@@ -172,14 +235,54 @@ class Resumable(anthropic.Middleware):
             raise
         return answer
 
-    def _session(self, request: anthropic.APIRequest, body: dict[str, Any], turn: Turn | None) -> Session:
+    async def _keep_async(
+        self, named: Named, request: anthropic.APIRequest, call_next: anthropic.AsyncCallNext, turn: Turn | None
+    ) -> anthropic.AsyncAPIResponse[Any]:
+        """Write one call's stream ahead to the store, or read it from there."""
+        from resumable._recording._recorded_async import AsyncRecorded
+
+        asked = _body_of(request)
+        wire = AsyncSDKWire(request, call_next, **self._wire_options())
+
+        def produce(
+            report: Report, past: Past, attempts: list[Attempt], note: Callable[[], Awaitable[None]]
+        ) -> tuple[AsyncDriver, bytes]:
+            session = self._session(request, asked, turn, report)
+            out = session.adopt(past.transcript, attempts, self._clock.now(), is_over=past.is_over)
+            return AsyncDriver(session, wire, self._clock, Teller(session, self._on_recovery), note), out
+
+        opening = self._keeping.opening(request, asked, self._policy)
+        recorded = AsyncRecorded(
+            await self._keeping.adesk(named), named.session_id, opening, self._keeping.terms, produce
+        )
+        answer: anthropic.AsyncAPIResponse[Any]
+        try:
+            error = await recorded.start()
+            if error is not None:
+                answer = refused(wire, error, request, recorded.report)
+            elif recorded.is_following:
+                answer = attached(wire, AsyncBody(recorded), request, recorded.report)
+            else:
+                body = AsyncBody(recorded) if turn is None else AsyncThreadBody(recorded, turn)
+                answer = spliced(wire, body, recorded.report)
+        except StoreError as refusal:
+            await recorded.aclose()
+            answer = unopened(wire, refusal, request, recorded.report)
+        except BaseException:
+            await recorded.aclose()
+            raise
+        return answer
+
+    def _session(
+        self, request: anthropic.APIRequest, body: dict[str, Any], turn: Turn | None, report: Report | None = None
+    ) -> Session:
         return Session(
             body,
             policy=self._policy,
             hold=effective_hold(self._hold, body, str(request.headers.get("anthropic-beta") or "")),
             memory=self._memory,
             chance=self._chance,
-            session_id=secrets.token_urlsafe(16),
+            report=report or Report(secrets.token_urlsafe(16)),
             now=self._clock.now(),
             rebuild=None if turn is None else turn.rebuild,
         )
@@ -192,10 +295,11 @@ class Resumable(anthropic.Middleware):
 def wrap(
     client: ClientT,
     *,
-    store: str | None = None,
+    store: str | Store | AsyncStore | None = None,
     policy: RetryPolicy | None = None,
     hold: Collection[str] | None = None,
     on_recovery: Callable[[Notice], None] | None = None,
+    **kept: Unpack[Kept],
 ) -> ClientT:
     """
     Make a client whose streams do not break.
@@ -210,6 +314,7 @@ def wrap(
         policy: As in `Resumable`.
         hold: As in `Resumable`.
         on_recovery: As in `Resumable`.
+        kept: As in `Resumable`.
 
     Returns:
         A client of the same type that shares *client*'s connections.
@@ -217,52 +322,9 @@ def wrap(
     Raises:
         ConfigurationError: *client* is no SDK client or is wrapped already, or another argument cannot work.
     """
-    middleware = Resumable(store=store, policy=policy, hold=hold, on_recovery=on_recovery)
-    wrapped: ClientT = _checked_client(client).with_middleware(middleware)
+    middleware = Resumable(store=store, policy=policy, hold=hold, on_recovery=on_recovery, **kept)
+    wrapped: ClientT = checked_client(client, Resumable).with_middleware(middleware)
     return wrapped
-
-
-def _checked_client(client: Any) -> Any:  # noqa: ANN401  # Reason: it is what the caller passed, whatever it is
-    middleware = None if isinstance(client, type) else getattr(client, "middleware", None)
-    # Its clients for other platforms have no public class in common; older versions lack some of them.
-    if isinstance(middleware, tuple) and hasattr(client, "with_middleware"):
-        if any(isinstance(one, Resumable) for one in middleware):
-            remedy = "wrap a client once; for another policy, wrap the client that it was made from"
-            raise ConfigurationError(argument="client", problem="it is wrapped already", remedy=remedy)
-        return client
-    what = f"the class {client.__name__}" if isinstance(client, type) else f"of type {type(client).__name__}"
-    remedy = "pass anthropic.Anthropic(), anthropic.AsyncAnthropic() or the SDK's client for another platform"
-    problem = f"it is {what}, no client of the SDK's"
-    raise ConfigurationError(argument="client", problem=problem, remedy=remedy)
-
-
-def _checked_policy(policy: Any) -> RetryPolicy:  # noqa: ANN401  # Reason: it is what the caller passed
-    if policy is not None and not isinstance(policy, RetryPolicy):
-        problem = f"{type(policy).__name__} is no RetryPolicy"
-        raise ConfigurationError(argument="policy", problem=problem, remedy="pass a RetryPolicy")
-    return policy or RetryPolicy()
-
-
-def _check_callback(on_recovery: Any) -> None:  # noqa: ANN401  # Reason: it is what the caller passed
-    if on_recovery is not None and not callable(on_recovery):
-        problem = f"a {type(on_recovery).__name__} cannot be called"
-        remedy = "pass a function of one notice, or None"
-        raise ConfigurationError(argument="on_recovery", problem=problem, remedy=remedy)
-
-
-def _checked_hold(hold: Any) -> frozenset[str] | None:  # noqa: ANN401  # Reason: it is what the caller passed
-    if hold is None:
-        return None
-    remedy = f"pass a collection of names out of {', '.join(HOLDABLE)}"
-    if isinstance(hold, str):
-        raise ConfigurationError(argument="hold", problem="a single string", remedy=remedy)
-    if not isinstance(hold, Collection):
-        problem = f"{type(hold).__name__} is no collection of names"
-        raise ConfigurationError(argument="hold", problem=problem, remedy=remedy)
-    unknown = sorted(str(name) for name in hold if name not in HOLDABLE)
-    if unknown:
-        raise ConfigurationError(argument="hold", problem=f"unknown: {', '.join(unknown)}", remedy=remedy)
-    return frozenset(hold)
 
 
 def _is_message(request: anthropic.APIRequest) -> bool:

@@ -7,6 +7,7 @@ the SDK's retry loop, which runs around the middleware, does not multiply ours.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any, Final, Never
 
 import anthropic
@@ -20,19 +21,24 @@ if TYPE_CHECKING:
 
     from resumable._core.errors import RecoveryError
     from resumable._core.report import Report
+    from resumable._core.store_errors import StoreError
     from resumable._drive import AsyncDriver, Driver
+    from resumable._recording._recorded import Recorded
+    from resumable._recording._recorded_async import AsyncRecorded
     from resumable.middleware._wire import Plug
 
 #: What no longer describes the body: it is spliced after decoding.
 _STALE_HEADERS: Final = ("content-encoding", "content-length", "transfer-encoding")
 #: Not a status of anybody's: the SDK never sees more of the response than that it is no success.
 _NO_RESPONSE: Final = 599
+#: In the place of a host that was not asked.
+_NOWHERE: Final = "http://resumable.invalid"
 
 
 class Body(httpx.SyncByteStream):
     """The body of a spliced response; a class, since a generator that was never started can't be closed."""
 
-    def __init__(self, driver: Driver) -> None:
+    def __init__(self, driver: Driver | Recorded) -> None:
         self._driver = driver
 
     def __iter__(self) -> Iterator[bytes]:
@@ -46,7 +52,7 @@ class Body(httpx.SyncByteStream):
 class AsyncBody(httpx.AsyncByteStream):
     """The body of a spliced response; see `Body`."""
 
-    def __init__(self, driver: AsyncDriver) -> None:
+    def __init__(self, driver: AsyncDriver | AsyncRecorded) -> None:
         self._driver = driver
 
     def __aiter__(self) -> AsyncIterator[bytes]:
@@ -99,6 +105,32 @@ def spliced(wire: Plug, body: Body | AsyncBody, report: Report) -> Any:  # noqa:
     return answer
 
 
+def attached(wire: Plug, body: Body | AsyncBody, request: anthropic.APIRequest, report: Report) -> Any:  # noqa: ANN401  # Reason: either colour's
+    """Give a response with what the log holds of a session as its body; upstream was not asked."""
+    wire.spliced = response = SplicedResponse(
+        200,
+        headers={"content-type": "text/event-stream; charset=utf-8", **headers_of(report)},
+        stream=body,
+        request=httpx.Request(request.method, httpx.URL(_NOWHERE).join(request.url)),
+        extensions={EXTENSION: report},
+    )
+    return _wrapped(wire, response, request, reader_of(wire.response_class))
+
+
+@functools.cache
+def reader_of(response_class: type) -> anthropic.Anthropic | anthropic.AsyncAnthropic:
+    """Make the client that parses what the log holds: an answer needs one, and no middleware is told its own."""
+    if response_class is anthropic.APIResponse:
+        return anthropic.Anthropic(api_key="none", base_url=_NOWHERE)
+    return anthropic.AsyncAnthropic(api_key="none", base_url=_NOWHERE)
+
+
+def unopened(wire: Plug, error: StoreError, request: anthropic.APIRequest, report: Report) -> Any:  # noqa: ANN401  # Reason: either colour's
+    """Give what raises a store's refusal to the caller, past the SDK's retries: upstream was not asked."""
+    error.__dict__["report"] = report
+    return _wrapped(wire, _raising(error, report), request, None)
+
+
 class _Raise(httpx.SyncByteStream, httpx.AsyncByteStream):
     """A body that cannot be read: the SDK reads the body of an error response outside its retry loop."""
 
@@ -131,17 +163,24 @@ def refused(wire: Plug, error: RecoveryError, request: anthropic.APIRequest, rep
     cause = wire.cause if isinstance(wire.cause, anthropic.APIConnectionError) else error
     cause.add_note(f"resumable: {error}")
     cause.__dict__["report"] = report
-    raw = httpx.Response(
+    return _wrapped(wire, _raising(cause, report), request, None)
+
+
+def _raising(error: Exception, report: Report) -> httpx.Response:
+    return httpx.Response(
         _NO_RESPONSE,
         headers={"x-should-retry": "false", **headers_of(report)},
-        stream=_Raise(cause),
-        request=getattr(cause, "request", None),
+        stream=_Raise(error),
+        request=getattr(error, "request", None),
         extensions={EXTENSION: report},
     )
+
+
+def _wrapped(wire: Plug, raw: httpx.Response, request: anthropic.APIRequest, client: object) -> Any:  # noqa: ANN401  # Reason: either colour's
     return wire.response_class(
         raw=raw,
         cast_to=request.cast_to,
-        client=None,
+        client=client,
         stream=request.stream,
         stream_cls=request.stream_cls,
         options=request.options,

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from resumable._core.session import Session
     from resumable._core.threads import History
     from resumable._drive import AsyncDriver, Clock, Driver
+    from resumable._recording._recorded import Recorded
+    from resumable._recording._recorded_async import AsyncRecorded
 
 _log = logging.getLogger("resumable")
 
@@ -165,7 +167,7 @@ def _is_lost(error: Exception) -> bool:
 class ThreadBody(Body):
     """The body of a reply in a thread: it is noted when it is complete, and its beginning may be read ahead."""
 
-    def __init__(self, driver: Driver, turn: Turn) -> None:
+    def __init__(self, driver: Driver | Recorded, turn: Turn) -> None:
         super().__init__(driver)
         self._driver = driver
         self.turn = turn
@@ -202,7 +204,7 @@ class ThreadBody(Body):
 class AsyncThreadBody(AsyncBody):
     """The body of a reply in a thread; see `ThreadBody`."""
 
-    def __init__(self, driver: AsyncDriver, turn: Turn) -> None:
+    def __init__(self, driver: AsyncDriver | AsyncRecorded, turn: Turn) -> None:
         super().__init__(driver)
         self._driver = driver
         self.turn = turn

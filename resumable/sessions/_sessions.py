@@ -17,6 +17,10 @@ from ._readings import AsyncReplay, AsyncTail, Replay, Tail
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import anthropic
+    from anthropic import AsyncStream, Stream
+    from anthropic.types import RawMessageStreamEvent
+
     from resumable.store import AsyncStore, Cancelled, Checkpoint, Store
 
 
@@ -119,6 +123,29 @@ class Sessions:
         """
         desk = self._desk()
         return desk.store.request(session_id)
+
+    def resume(self, client: anthropic.Anthropic, session_id: str) -> Stream[RawMessageStreamEvent]:
+        """
+        Give the whole message from its `message_start`, as the SDK's own stream.
+
+        What the log holds is replayed; while another process writes it, it is followed; when nobody does any
+        more, *client* continues it.
+
+        Args:
+            client: Sends what is left to send; wrapped or not.
+            session_id: Which session.
+
+        Returns:
+            What `messages.create(stream=True)` returns.
+
+        Raises:
+            SessionNotFoundError: There is none, or no longer.
+            SessionEndedError: While it is read: it failed or was cancelled, and this is all there is.
+        """
+        from ._resume import resume  # noqa: PLC0415  # Reason: imports the SDK, which nothing else here needs
+
+        desk = self._desk()
+        return resume(client, desk.store, session_id, desk.store.request(session_id))
 
     def cancel(self, session_id: str, reason: str = "cancelled") -> Cancelled:
         """
@@ -224,6 +251,13 @@ class AsyncSessions:
         """As `Sessions.request`."""
         desk = await self._desk()
         return await desk.store.request(session_id)
+
+    async def resume(self, client: anthropic.AsyncAnthropic, session_id: str) -> AsyncStream[RawMessageStreamEvent]:
+        """As `Sessions.resume`."""
+        from ._resume import aresume  # noqa: PLC0415  # Reason: imports the SDK, which nothing else here needs
+
+        desk = await self._desk()
+        return await aresume(client, desk.store, session_id, await desk.store.request(session_id))
 
     async def cancel(self, session_id: str, reason: str = "cancelled") -> Cancelled:
         """As `Sessions.cancel`."""

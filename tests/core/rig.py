@@ -7,6 +7,7 @@ from typing import Any
 from resumable._core.continuation import Memory, Plan
 from resumable._core.errors import RecoveryError, StreamInterruptedError
 from resumable._core.hold import DEFAULT_HOLD
+from resumable._core.report import Report
 from resumable._core.session import Session
 from resumable._core.states import Action, Open, Sleep, Stop
 from resumable._policy import RetryPolicy
@@ -39,7 +40,7 @@ class Rig:
             hold=hold,
             memory=memory or Memory(),
             chance=lambda: 0.5,
-            session_id="s1",
+            report=Report("s1"),
             now=self.now,
         )
 

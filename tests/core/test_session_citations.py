@@ -6,6 +6,7 @@ from resumable import RetryPolicy
 from resumable._core.continuation import Memory
 from resumable._core.errors import StreamInterruptedError
 from resumable._core.hold import DEFAULT_HOLD
+from resumable._core.report import Report
 from resumable._core.session import Session
 from resumable._core.states import Open
 from tests.core import streams
@@ -23,7 +24,7 @@ def session_after(*written: bytes) -> tuple[Session, bytes]:
         hold=DEFAULT_HOLD,
         memory=Memory(),
         chance=lambda: 0.5,
-        session_id="s",
+        report=Report("s"),
         now=0.0,
     )
     session.next_action(0.0)

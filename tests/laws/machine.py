@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from resumable import RetryPolicy
 from resumable._core.continuation import Memory
 from resumable._core.hold import DEFAULT_HOLD
+from resumable._core.report import Report
 from resumable._core.session import Session
 from resumable._core.states import Open, Read, Sleep, Stop
 
@@ -44,7 +45,7 @@ def machine(body: dict[str, Any], policy: RetryPolicy | None = None) -> Session:
         hold=DEFAULT_HOLD,
         memory=Memory(),
         chance=lambda: 0.5,
-        session_id="session",
+        report=Report("session"),
         now=0.0,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import anthropic
@@ -57,12 +58,24 @@ def test_what_is_no_client_is_refused(client: Any, what: str):
     assert isinstance(raised.value, ValueError)
 
 
-@pytest.mark.parametrize("url", ["redis://localhost", "sqlite://", "", "memory:", 7])
-def test_only_memory_is_a_store_for_now(url: Any):
-    """A store that this version does not have is refused before anything is sent."""
+@pytest.mark.parametrize("url", ["sqlite://", "", "memory:", 7])
+def test_what_is_no_store_is_refused(url: Any):
+    """A store that cannot be is refused before anything is sent, without showing it."""
     with pytest.raises(ConfigurationError) as raised:
         resumable.wrap(bare(), store=url)
-    assert str(raised.value) == "store: this version keeps sessions in memory only; pass None or 'memory://'"
+    assert raised.value.argument == "store"
+    assert raised.value.remedy.startswith("pass ")
+
+
+@pytest.mark.parametrize(
+    "kept", [{"lease": 1.9}, {"lease": math.nan}, {"durability": "none"}, {"store_outage": "ignore"}], ids=str
+)
+def test_terms_that_cannot_work_are_refused(kept: Any):
+    """A lease too short to be kept, and words that mean nothing, are refused with what would do."""
+    with pytest.raises(ConfigurationError) as raised:
+        resumable.wrap(bare(), store="memory://", **kept)
+    assert raised.value.argument in kept
+    assert raised.value.remedy.startswith("pass ")
 
 
 @pytest.mark.parametrize(

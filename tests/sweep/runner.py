@@ -15,6 +15,7 @@ from resumable import RetryPolicy
 from resumable._core.continuation import Memory
 from resumable._core.errors import AttemptError, RecoveryError, StreamInterruptedError, StreamStalledError
 from resumable._core.hold import effective_hold
+from resumable._core.report import Report
 from resumable._core.session import Session
 from resumable._core.states import Open, Sleep, Stop
 from resumable.middleware._failures import of_status
@@ -147,7 +148,7 @@ def run(cell: Cell) -> Result:
         hold=effective_hold(None, body, ""),
         memory=Memory(),
         chance=lambda: 0.5,
-        session_id="sweep",
+        report=Report("sweep"),
         now=clock.now(),
     )
     result = Result()

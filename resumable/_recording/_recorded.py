@@ -1,0 +1,250 @@
+"""
+One call's stream with a store behind it: written ahead while this process holds its session, else followed.
+
+It stands where a driver stands: iterate over it for the caller's bytes. The two colours differ by `await` alone.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Protocol, Self
+
+from resumable._core.errors import ResumableError
+from resumable._core.report import Report
+from resumable._core.store_errors import FencedError, LeaseHeldError, SessionEndedError, StoreError
+from resumable.store import Marker, Status
+from resumable.store import Recorded as Event
+
+from ._events import Past, events_of, frame_of, is_last
+from ._fields import attempt_fields, attempts_of, block_fields, end_fields
+from ._follow import Follower, Lapse
+from ._journal import Journal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from resumable._core.errors import RecoveryError
+    from resumable._core.report import Attempt
+    from resumable._core.session import Session
+    from resumable._drive import Driver
+    from resumable.store import Opening
+
+    from ._desk import Desk
+    from ._terms import Terms
+
+_log = logging.getLogger("resumable")
+
+
+class Produce(Protocol):
+    """Makes the driver that writes a message on, for a report, from what the log holds of it."""
+
+    def __call__(
+        self, report: Report, past: Past, attempts: list[Attempt], note: Callable[[], None]
+    ) -> tuple[Driver, bytes]:
+        """Give the driver, and frames that end what cannot go on; *note* is called before each request."""
+        ...
+
+
+class Recorded:
+    """The stream of a call in a thread; see the module's text."""
+
+    def __init__(self, desk: Desk, session_id: str, opening: Opening, terms: Terms, produce: Produce) -> None:
+        self._desk = desk
+        self._opening = opening
+        self._terms = terms
+        self._make = produce
+        self._journal: Journal | None = None
+        self._driver: Driver | None = None
+        self._follower: Follower | None = None
+        self._past = Past()
+        self._delivered = 0
+        self._is_over = False
+        self.report = Report(session_id)
+
+    @property
+    def is_following(self) -> bool:
+        """Whether another holder writes the session, or has written it."""
+        return self._driver is None
+
+    @property
+    def session(self) -> Session:
+        """The session that this process writes."""
+        assert self._driver is not None  # Invariant: asked only where nothing is followed.
+        return self._driver.session
+
+    def start(self) -> RecoveryError | None:
+        """
+        Open the session: a new one is sent upstream, one that exists is read.
+
+        Returns:
+            The error if there will be no stream.
+
+        Raises:
+            StoreError: There is none either, and upstream was not asked.
+        """
+        self._acquire()
+        if self._journal is None or self._journal.acquired.last_seq:
+            self._follow_log()
+            return None
+        self._go_on()
+        assert self._driver is not None  # Invariant: `_go_on` makes it.
+        try:
+            error = self._driver.start()
+        except FencedError:
+            self._read_on()
+            return None
+        if error is not None:
+            self._end(error)
+        return error
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> bytes:
+        while True:
+            out = self._follow() if self._driver is None else self._produce(self._driver)
+            if out:
+                return out
+
+    def _acquire(self) -> None:
+        """Take the session's lease, if nobody has it."""
+        its, terms = self.report.session_id, self._terms
+        try:
+            self._journal = journal = Journal.open(
+                self._desk,
+                its,
+                self._opening,
+                lease=terms.lease,
+                ttl=terms.ttl,
+                durability=terms.durability,
+                store_outage=terms.store_outage,
+            )
+        except (LeaseHeldError, SessionEndedError):
+            return
+        journal.on_cancel = self._cancel
+
+    def _follow(self) -> bytes:
+        """Read what the log holds next; where nobody writes it any more, become its writer."""
+        if self._journal is not None and self._past.seq >= self._journal.acquired.last_seq:
+            return self._go_on()
+        assert self._follower is not None  # Invariant: without a driver, the log is read.
+        entry = next(self._follower)
+        if isinstance(entry, Event):
+            frame = frame_of(entry.event)
+            self._past.read(frame, entry.seq)
+            return frame if entry.seq > self._delivered else b""
+        if isinstance(entry, Marker) and entry.status.is_over:
+            self._is_over = True
+            self._follower.close()
+            if entry.status is Status.COMPLETE:
+                raise StopIteration
+            raise SessionEndedError(self.report.session_id, entry.status.value, entry.base)
+        if self._journal is None and (isinstance(entry, Lapse) or not entry.holder):
+            self._acquire()
+        return b""
+
+    def _follow_log(self) -> None:
+        """Read the log from its beginning; what was delivered of it is not delivered again."""
+        self._past = Past()
+        self._follower = Follower(self._desk, self.report.session_id, None)
+
+    def _go_on(self) -> bytes:
+        """Become the session's writer, behind what the log holds."""
+        assert self._journal is not None  # Invariant: only who holds the lease writes.
+        if self._follower is not None:
+            self._follower.close()
+        before = self._journal.acquired.checkpoint
+        now = self._desk.now()
+        attempts = [] if before is None else attempts_of(before.fields, now)
+        driver, out = self._make(self.report, self._past, attempts, self._note)
+        self._driver = driver
+        return self._write(out)
+
+    def _produce(self, driver: Driver) -> bytes:
+        try:
+            out = next(driver)
+            return self._write(out)
+        except FencedError:
+            self._read_on()
+            return b""
+        except StopIteration:
+            self._end(None)
+            self._raise_cancelled()
+            raise
+        except StoreError:
+            driver.close()
+            raise
+        except Exception as error:
+            self._end(error)
+            raise
+
+    def _write(self, out: bytes) -> bytes:
+        """Write ahead of the caller what he is about to get."""
+        journal, events = self._journal, events_of(out)
+        assert journal is not None  # Invariant: see `_go_on`.
+        if not events:
+            return out
+        session = self.session
+        if is_last(events[-1]):
+            self._is_over = True
+            journal.end(Status.COMPLETE, events, end_fields(self.report, session.transcript, None))
+        elif b"\nevent: content_block_stop\n" in b"\n" + out:
+            seq = journal.next_seq + len(events) - 1
+            journal.write(events, block_fields(self.report, session.transcript, seq))
+        else:
+            journal.write(events)
+        return out
+
+    def _note(self) -> None:
+        """Write down the attempt that is about to be sent."""
+        assert self._journal is not None  # Invariant: see `_go_on`.
+        self._journal.write((), attempt_fields(self.report))
+
+    def _read_on(self) -> None:
+        """Follow the session that another holder has taken over: nothing was delivered that the log does not hold."""
+        assert self._journal is not None  # Invariant: only who held it is fenced.
+        if self._driver is not None:
+            self._driver.close()
+        self._delivered = self._journal.last_seq
+        self._driver = self._journal = None
+        self._follow_log()
+
+    def _end(self, error: Exception | None) -> None:
+        """End the session in the log, unless it has ended."""
+        journal = self._journal
+        if self._is_over or journal is None:
+            return
+        self._is_over = True
+        failure = error if isinstance(error, ResumableError) else None
+        status = Status.FAILED if journal.cancel_reason is None else Status.CANCELLED
+        try:
+            journal.end(status, (), end_fields(self.report, self.session.transcript, failure))
+        except StoreError:  # The caller hears what ended the stream; the lease runs out by itself.
+            _log.warning("resumable.end_not_written session=%s", self.report.session_id, exc_info=True)
+
+    def _raise_cancelled(self) -> None:
+        journal = self._journal
+        if journal is not None and journal.cancel_reason is not None:
+            raise SessionEndedError(self.report.session_id, Status.CANCELLED.value, journal.last_seq)
+
+    def _cancel(self) -> None:
+        """Stop upstream at once; called in another thread."""
+        if self._driver is not None:
+            self._driver.close()
+
+    def close(self) -> None:
+        """Leave: what this process writes is cancelled, what it reads goes on."""
+        if self._follower is not None:
+            self._follower.close()
+        journal, driver = self._journal, self._driver
+        if driver is not None:
+            driver.close()
+        if journal is not None and not self._is_over:
+            self._is_over = True
+            try:
+                if driver is None:
+                    journal.release()
+                else:
+                    journal.end(Status.CANCELLED, (), end_fields(self.report, driver.session.transcript, None))
+            except StoreError:
+                _log.warning("resumable.end_not_written session=%s", self.report.session_id, exc_info=True)

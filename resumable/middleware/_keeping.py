@@ -1,0 +1,109 @@
+"""How one middleware keeps sessions: in which store, for how long, in whose name."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import secrets
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
+
+from resumable._core.errors import ConfigurationError
+from resumable._recording._context import Named, next_named
+from resumable._recording._fields import Request, opening_fields
+from resumable.store import Opening
+from resumable.store._url import aopen_store, find_address, open_store
+
+if TYPE_CHECKING:
+    import anthropic
+
+    from resumable._recording._desk import AsyncDesk, Desk
+    from resumable._recording._terms import Terms
+    from resumable.store import AsyncStore, Store
+
+_MEMORY = "memory://"
+#: [s] Shorter leases expire while a server fails over or an event loop stalls.
+_SHORTEST_LEASE = 2.0
+
+
+class Keeping:
+    """Opens stores when they are first needed; may serve any number of threads and event loops."""
+
+    def __init__(self, store: str | Store | AsyncStore | None, terms: Terms) -> None:
+        """
+        Check everything; nothing is opened.
+
+        Raises:
+            ConfigurationError: An argument cannot work.
+        """
+        if isinstance(store, str):
+            find_address(store, os.environ)
+        elif store is not None and not callable(getattr(store, "acquire", None)):
+            remedy = "pass a URL such as redis://localhost:6379/0, or a store"
+            raise ConfigurationError(argument="store", problem=f"{type(store).__name__} is no store", remedy=remedy)
+        if not terms.lease >= _SHORTEST_LEASE:
+            problem, remedy = f"{terms.lease} s", f"pass {_SHORTEST_LEASE} s or more"
+            raise ConfigurationError(argument="lease", problem=problem, remedy=remedy)
+        for argument, known in (("durability", ("write-ahead", "relaxed")), ("store_outage", ("degrade", "fail"))):
+            if (given := getattr(terms, argument)) not in known:
+                remedy = f"pass one of {', '.join(known)}"
+                raise ConfigurationError(argument=argument, problem=f"{given!r} is unknown", remedy=remedy)
+        self._store = store
+        self._opening: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[AsyncStore]] = WeakKeyDictionary()
+        self._opened: Store | None = None
+        self.terms = terms
+
+    def next(self) -> Named | None:
+        """Say under which ID, and where, the next call's session is kept; `None` where nobody asked for it."""
+        named = next_named()
+        if named is None and self._store is None:
+            return None
+        return named or Named(secrets.token_urlsafe(16), None)
+
+    def desk(self, named: Named) -> Desk:
+        """Give what this process shares for the store of a session."""
+        from resumable._recording._desk import Desk
+
+        if named.store is not None:
+            return Desk.of(_checked(named.store, is_async=False))
+        if self._opened is None:
+            self._opened = open_store(self._url) if self._is_url else _checked(self._store, is_async=False)
+        return Desk.of(self._opened)
+
+    async def adesk(self, named: Named) -> AsyncDesk:
+        """Give what this event loop shares for the store of a session."""
+        from resumable._recording._desk import AsyncDesk
+
+        if named.store is not None:
+            return AsyncDesk.of(_checked(named.store, is_async=True))
+        loop = asyncio.get_running_loop()
+        if loop not in self._opening:
+            self._opening[loop] = loop.create_task(self._open())
+        return AsyncDesk.of(await asyncio.shield(self._opening[loop]))
+
+    async def _open(self) -> AsyncStore:
+        store: AsyncStore = await aopen_store(self._url) if self._is_url else _checked(self._store, is_async=True)
+        return store
+
+    @property
+    def _is_url(self) -> bool:
+        return self._store is None or isinstance(self._store, str)
+
+    @property
+    def _url(self) -> str:
+        return self._store if isinstance(self._store, str) else _MEMORY
+
+    def opening(self, request: anthropic.APIRequest, body: dict[str, Any], policy: object) -> Opening:
+        """Say what a call's session is created with."""
+        kept = Request.of(urlsplit(request.url)._replace(scheme="", netloc="").geturl(), body, request.headers)
+        return Opening(kept.encode(), kept.hash, self.terms.principal, opening_fields(kept, policy))
+
+
+def _checked(store: Any, *, is_async: bool) -> Any:  # noqa: ANN401  # Reason: either colour's
+    """Give a store that was passed as an object, if it is of the client's colour."""
+    if inspect.iscoroutinefunction(store.append) is not is_async:
+        problem = "a store for asyncio serves no synchronous client, nor the other way round"
+        raise ConfigurationError(argument="store", problem=problem, remedy="pass its URL, which serves both")
+    return store
