@@ -13,6 +13,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests.twins import COLOURED, SINGLE, SYNC_WORDS, TWINS
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "resumable"
 CORE = PACKAGE / "_core"
@@ -62,6 +64,7 @@ PLACES = {
         "_sdk.py",
         "otel.py",
         "pytest_plugin.py",
+        "sessions/",
     ),
     "opentelemetry": ("otel.py",),
     "pytest": ("pytest_plugin.py",),
@@ -70,92 +73,6 @@ PLACES = {
     "starlette": ("server/",),
     "tenacity": ("_policy.py",),
     "typer": ("cli.py", "cli/"),
-}
-
-STORE_METHODS = (
-    "acquire",
-    "append",
-    "renew",
-    "release",
-    "orphan",
-    "cancel",
-    "wait_cancelled",
-    "read",
-    "wait",
-    "wake",
-    "get",
-    "look",
-    "request",
-    "list",
-    "due",
-    "delete",
-    "ping",
-    "close",
-)
-
-# The two colours: (file, sync name, async name). Each pair is identical once `await` is taken away.
-TWINS: tuple[tuple[str, str, str], ...] = (
-    ("_drive.py", "Clock.sleep", "Clock.asleep"),
-    ("_drive.py", "SystemClock.sleep", "SystemClock.asleep"),
-    ("_drive.py", "Wire.open", "AsyncWire.open"),
-    ("_drive.py", "Wire.close", "AsyncWire.close"),
-    ("_drive.py", "Driver.start", "AsyncDriver.start"),
-    ("_drive.py", "Driver.__next__", "AsyncDriver.__anext__"),
-    ("_drive.py", "Driver._perform", "AsyncDriver._perform"),
-    ("_drive.py", "Driver._act", "AsyncDriver._act"),
-    ("_drive.py", "Driver.close", "AsyncDriver.aclose"),
-    ("middleware/__init__.py", "Resumable.handle", "Resumable.handle_async"),
-    ("middleware/_bedrock.py", "Decoded.__next__", "AsyncDecoded.__anext__"),
-    ("middleware/_bedrock.py", "Reframed.__next__", "AsyncReframed.__anext__"),
-    ("middleware/_bedrock.py", "Reframed.close", "AsyncReframed.aclose"),
-    ("middleware/_splice.py", "Body.close", "AsyncBody.aclose"),
-    ("middleware/_threads.py", "ThreadBody.__next__", "AsyncThreadBody.__anext__"),
-    ("middleware/_threads.py", "ThreadBody.fetch", "AsyncThreadBody.fetch"),
-    ("middleware/_wire.py", "SDKWire.open", "AsyncSDKWire.open"),
-    ("middleware/_wire.py", "SDKWire._ended", "AsyncSDKWire._ended"),
-    ("middleware/_wire.py", "SDKWire.close", "AsyncSDKWire.close"),
-    *(("store/_interface.py", f"Store.{name}", f"AsyncStore.{name}") for name in STORE_METHODS),
-    *(("store/_memory_stores.py", f"MemoryStore.{name}", f"AsyncMemoryStore.{name}") for name in STORE_METHODS),
-    *(
-        ("store/_redis.py", f"RedisStore.{name}", f"AsyncRedisStore.{name}")
-        for name in (*STORE_METHODS, "_drive", "_send", "_exchange")
-    ),
-)
-# Files whose every `async def` must stand in TWINS.
-COLOURED = (
-    "_drive.py",
-    "middleware/__init__.py",
-    "middleware/_bedrock.py",
-    "middleware/_splice.py",
-    "middleware/_threads.py",
-    "middleware/_wire.py",
-    "store/_interface.py",
-    "store/_memory_stores.py",
-    "store/_redis.py",
-)
-# Async functions of those files that have no twin, with the reason.
-SINGLE: dict[str, str] = {
-    "middleware/_wire.py::_Patience.read": "a thread's read cannot be cancelled",
-    "store/_memory_stores.py::AsyncMemoryStore._wait_for": "a condition of threads is not an event of a loop",
-}
-# Async words and what they are in the sync half; whole words, also inside docstrings' absence.
-SYNC_WORDS = {
-    "AsyncIterator": "Iterator",
-    "StopAsyncIteration": "StopIteration",
-    "__aenter__": "__enter__",
-    "__aexit__": "__exit__",
-    "__aiter__": "__iter__",
-    "__anext__": "__next__",
-    "aclose": "close",
-    "aclosing": "closing",
-    "_async_body": "_body",
-    "aiter": "iter",
-    "aiter_raw": "iter_raw",
-    "anext": "next",
-    "anyio": "time",
-    "aread": "read",
-    "asleep": "sleep",
-    "handle_async": "handle",
 }
 
 # Written in two halves so that this file does not break its own rule.
@@ -319,7 +236,8 @@ def test_no_private_module_of_the_sdk_is_imported():
 @pytest.mark.parametrize(("file", "sync_name", "async_name"), TWINS)
 def test_two_colours_are_one_program(file, sync_name, async_name):
     """A sync function and its async twin are identical once `await` is taken away."""
-    plain, coloured = twin_difference((PACKAGE / file).read_text(encoding="utf-8"), sync_name, async_name)
+    both = "\n".join((PACKAGE / one).read_text(encoding="utf-8") for one in file.split("+"))
+    plain, coloured = twin_difference(both, sync_name, async_name)
     assert coloured == plain
 
 
@@ -332,7 +250,7 @@ def test_every_async_function_of_a_driver_has_a_twin():
         for name, function in functions(ast.parse((PACKAGE / file).read_text(encoding="utf-8")))
         if isinstance(function, ast.AsyncFunctionDef)
     }
-    assert found == {f"{file}::{async_name}" for file, _, async_name in TWINS} | set(SINGLE)
+    assert found == {f"{file.rpartition('+')[2]}::{async_name}" for file, _, async_name in TWINS} | set(SINGLE)
 
 
 PAIR = '''

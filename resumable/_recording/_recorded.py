@@ -7,7 +7,7 @@ It stands where a driver stands: iterate over it for the caller's bytes. The two
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self, TypeAlias
 
 from resumable._core.errors import ResumableError
 from resumable._core.report import Report
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
     from ._terms import Terms
 
 _log = logging.getLogger("resumable")
+#: Called before each request.
+Note: TypeAlias = "Callable[[], None]"
 
 
 class Produce(Protocol):
     """Makes the driver that writes a message on, for a report, from what the log holds of it."""
 
-    def __call__(
-        self, report: Report, past: Past, attempts: list[Attempt], note: Callable[[], None]
-    ) -> tuple[Driver, bytes]:
+    def __call__(self, report: Report, past: Past, attempts: list[Attempt], note: Note) -> tuple[Driver, bytes]:
         """Give the driver, and frames that end what cannot go on; *note* is called before each request."""
         ...
 

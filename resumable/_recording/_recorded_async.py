@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self, TypeAlias
 
 from resumable._core.errors import ResumableError
 from resumable._core.report import Report
@@ -30,13 +30,15 @@ if TYPE_CHECKING:
     from ._terms import Terms
 
 _log = logging.getLogger("resumable")
+#: Called before each request.
+AsyncNote: TypeAlias = "Callable[[], Awaitable[None]]"
 
 
 class AsyncProduce(Protocol):
     """As `Produce`, for a task."""
 
     def __call__(
-        self, report: Report, past: Past, attempts: list[Attempt], note: Callable[[], Awaitable[None]]
+        self, report: Report, past: Past, attempts: list[Attempt], note: AsyncNote
     ) -> tuple[AsyncDriver, bytes]:
         """As `Produce.__call__`."""
         ...

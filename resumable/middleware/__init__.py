@@ -26,7 +26,7 @@ from resumable.middleware._threads import AsyncThreadBody, SharedThreads, Thread
 from resumable.middleware._wire import AsyncSDKWire, AttemptRequest, SDKWire
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection
+    from collections.abc import Callable, Collection
     from typing import TypeAlias
 
     from anthropic.lib.bedrock import (
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from resumable._policy import RetryPolicy
     from resumable._recording._context import Named
     from resumable._recording._events import Past
+    from resumable._recording._recorded import Note
+    from resumable._recording._recorded_async import AsyncNote
     from resumable.middleware._threads import Turn
     from resumable.store import AsyncStore, Store
 
@@ -173,9 +175,7 @@ class Resumable(anthropic.Middleware):
         asked = _body_of(request)
         wire = SDKWire(request, call_next, **self._wire_options())
 
-        def produce(
-            report: Report, past: Past, attempts: list[Attempt], note: Callable[[], None]
-        ) -> tuple[Driver, bytes]:
+        def produce(report: Report, past: Past, attempts: list[Attempt], note: Note) -> tuple[Driver, bytes]:
             session = self._session(request, asked, turn, report)
             out = session.adopt(past.transcript, attempts, self._clock.now(), is_over=past.is_over)
             return Driver(session, wire, self._clock, Teller(session, self._on_recovery), note), out
@@ -244,9 +244,7 @@ class Resumable(anthropic.Middleware):
         asked = _body_of(request)
         wire = AsyncSDKWire(request, call_next, **self._wire_options())
 
-        def produce(
-            report: Report, past: Past, attempts: list[Attempt], note: Callable[[], Awaitable[None]]
-        ) -> tuple[AsyncDriver, bytes]:
+        def produce(report: Report, past: Past, attempts: list[Attempt], note: AsyncNote) -> tuple[AsyncDriver, bytes]:
             session = self._session(request, asked, turn, report)
             out = session.adopt(past.transcript, attempts, self._clock.now(), is_over=past.is_over)
             return AsyncDriver(session, wire, self._clock, Teller(session, self._on_recovery), note), out

@@ -1,0 +1,112 @@
+"""Which functions are one program in two colours, and what an async word is in the sync half."""
+
+from __future__ import annotations
+
+STORE_METHODS = (
+    "acquire",
+    "append",
+    "renew",
+    "release",
+    "orphan",
+    "cancel",
+    "wait_cancelled",
+    "read",
+    "wait",
+    "wake",
+    "get",
+    "look",
+    "request",
+    "list",
+    "due",
+    "delete",
+    "ping",
+    "close",
+)
+
+# A pair that stands in two files: both names, the async one last.
+RECORDED = "_recording/_recorded.py+_recording/_recorded_async.py"
+# The two colours: (file, sync name, async name). Each pair is identical once `await` is taken away.
+TWINS: tuple[tuple[str, str, str], ...] = (
+    ("_drive.py", "Clock.sleep", "Clock.asleep"),
+    ("_drive.py", "SystemClock.sleep", "SystemClock.asleep"),
+    ("_drive.py", "Wire.open", "AsyncWire.open"),
+    ("_drive.py", "Wire.close", "AsyncWire.close"),
+    ("_drive.py", "Driver.start", "AsyncDriver.start"),
+    ("_drive.py", "Driver.__next__", "AsyncDriver.__anext__"),
+    ("_drive.py", "Driver._perform", "AsyncDriver._perform"),
+    ("_drive.py", "Driver._act", "AsyncDriver._act"),
+    ("_drive.py", "Driver.close", "AsyncDriver.aclose"),
+    ("middleware/__init__.py", "Resumable.handle", "Resumable.handle_async"),
+    ("middleware/__init__.py", "Resumable._keep", "Resumable._keep_async"),
+    (RECORDED, "Recorded.start", "AsyncRecorded.start"),
+    (RECORDED, "Recorded.__next__", "AsyncRecorded.__anext__"),
+    (RECORDED, "Recorded._acquire", "AsyncRecorded._acquire"),
+    (RECORDED, "Recorded._follow", "AsyncRecorded._follow"),
+    (RECORDED, "Recorded._go_on", "AsyncRecorded._go_on"),
+    (RECORDED, "Recorded._produce", "AsyncRecorded._produce"),
+    (RECORDED, "Recorded._write", "AsyncRecorded._write"),
+    (RECORDED, "Recorded._note", "AsyncRecorded._note"),
+    (RECORDED, "Recorded._read_on", "AsyncRecorded._read_on"),
+    (RECORDED, "Recorded._end", "AsyncRecorded._end"),
+    (RECORDED, "Recorded.close", "AsyncRecorded.aclose"),
+    ("middleware/_bedrock.py", "Decoded.__next__", "AsyncDecoded.__anext__"),
+    ("middleware/_bedrock.py", "Reframed.__next__", "AsyncReframed.__anext__"),
+    ("middleware/_bedrock.py", "Reframed.close", "AsyncReframed.aclose"),
+    ("middleware/_splice.py", "Body.close", "AsyncBody.aclose"),
+    ("middleware/_threads.py", "ThreadBody.__next__", "AsyncThreadBody.__anext__"),
+    ("middleware/_threads.py", "ThreadBody.fetch", "AsyncThreadBody.fetch"),
+    ("middleware/_wire.py", "SDKWire.open", "AsyncSDKWire.open"),
+    ("middleware/_wire.py", "SDKWire._ended", "AsyncSDKWire._ended"),
+    ("middleware/_wire.py", "SDKWire.close", "AsyncSDKWire.close"),
+    *(("store/_interface.py", f"Store.{name}", f"AsyncStore.{name}") for name in STORE_METHODS),
+    *(("store/_memory_stores.py", f"MemoryStore.{name}", f"AsyncMemoryStore.{name}") for name in STORE_METHODS),
+    *(
+        ("store/_redis.py", f"RedisStore.{name}", f"AsyncRedisStore.{name}")
+        for name in (*STORE_METHODS, "_drive", "_send", "_exchange")
+    ),
+)
+# Files whose every `async def` must stand in TWINS.
+COLOURED = (
+    "_drive.py",
+    "middleware/__init__.py",
+    "middleware/_bedrock.py",
+    "middleware/_splice.py",
+    "middleware/_threads.py",
+    "middleware/_wire.py",
+    "store/_interface.py",
+    "store/_memory_stores.py",
+    "store/_redis.py",
+    "_recording/_recorded_async.py",
+)
+# Async functions of those files that have no twin, with the reason.
+SINGLE: dict[str, str] = {
+    "middleware/_wire.py::_Patience.read": "a thread's read cannot be cancelled",
+    "store/_memory_stores.py::AsyncMemoryStore._wait_for": "a condition of threads is not an event of a loop",
+}
+# Async words and what they are in the sync half; whole words, also inside docstrings' absence.
+SYNC_WORDS = {
+    "AsyncDriver": "Driver",
+    "AsyncFollower": "Follower",
+    "AsyncIterator": "Iterator",
+    "AsyncNote": "Note",
+    "AsyncJournal": "Journal",
+    "AsyncRecorded": "Recorded",
+    "StopAsyncIteration": "StopIteration",
+    "__aenter__": "__enter__",
+    "__aexit__": "__exit__",
+    "__aiter__": "__iter__",
+    "__anext__": "__next__",
+    "aclose": "close",
+    "aclosing": "closing",
+    "_async_body": "_body",
+    "_keep_async": "_keep",
+    "_recorded_async": "_recorded",
+    "adesk": "desk",
+    "aiter": "iter",
+    "aiter_raw": "iter_raw",
+    "anext": "next",
+    "anyio": "time",
+    "aread": "read",
+    "asleep": "sleep",
+    "handle_async": "handle",
+}
