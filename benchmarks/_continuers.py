@@ -175,6 +175,12 @@ def _diverges(s: Situation) -> Answer:
     return Answer(s.delivered[:kept] + other, None)
 
 
+def _diverges_at_a_line(s: Situation) -> Answer:
+    """Begin another text of the same kind where a model would: at a line or sentence."""
+    starts = [m.end() for m in re.finditer(r"[.?!]\s+|[。！？]\s*|\n+", s.other[: len(s.other) * 3 // 4])]
+    return Answer(s.other[s.chance.choice([0, *starts]) :], None)
+
+
 CONTINUERS: Final[dict[str, Callable[[Situation], Answer | None]]] = {
     "repeats the anchor": _anchor,
     "… with its whitespace normalised": _whitespace,
@@ -191,5 +197,6 @@ CONTINUERS: Final[dict[str, Callable[[Situation], Answer | None]]] = {
     "… leading space stripped": _stripped,
     "says it had finished": _finished,
     "diverges": _diverges,
+    "diverges, from the beginning of a line": _diverges_at_a_line,
 }
 """Name to continuer; the names stand in the table."""

@@ -35,10 +35,14 @@ _ANCHOR: Final = ("repeats the anchor", "… with its whitespace normalised", "�
 _NATURAL: Final = ("repeats the line", "repeats the sentence")
 # Less than was asked for: the line or sentence that was cut, as far as it came, be it three letters.
 _LESS_THAN_ASKED: Final = ("repeats only the broken line", "repeats only the broken sentence")
-# The own text of these two and of those below does not stand behind the anchor. Where the document
+# The own text of these two and of those above does not stand behind the anchor. Where the document
 # repeats itself, an answer of theirs can be, letter for letter, that of a model which did repeat:
 # what is silently wrong there is reported, without a target.
 _UNREPEATED: Final = ("goes on without repeating", "… leading space stripped")
+# These have no own text: whatever they say, it is another text. Where that begins just as the broken
+# line does, it joins; reported, without a target.
+_OTHER_TEXT: Final = ("diverges", "diverges, from the beginning of a line")
+_FOR_INFORMATION: Final = (*_UNREPEATED, *_LESS_THAN_ASKED, *_OTHER_TEXT)
 _COMPLIANT: Final = (
     "repeats the anchor",
     *_NATURAL,
@@ -226,9 +230,9 @@ def _judge(report: Report, seed: str, tallies: Tallies, *, is_judged: bool) -> N
         add(f"exact bytes on periodic text, {name}", _share(_sum(tallies, [name], ["periodic"])), "%")
     compliant = _sum(tallies, _COMPLIANT)
     add("labelled exact, of compliant joins", 100 * compliant.exact / max(compliant.certain, 1), "%", at_least=99)
-    anchored = [name for name in CONTINUERS if name not in (*_LESS_THAN_ASKED, *_UNREPEATED)]
+    anchored = [name for name in CONTINUERS if name not in _FOR_INFORMATION]
     add("silently wrong, own text behind the anchor", _sum(tallies, anchored).corrupt, "", at_most=0)
-    for name in (*_UNREPEATED, *_LESS_THAN_ASKED):
+    for name in _FOR_INFORMATION:
         add(f"silently wrong, {name}", _sum(tallies, [name]).corrupt, "")
     theirs = _sum(tallies, ["repeats the anchor"])
     add("public baseline: exact bytes, repeats the anchor", 100 * theirs.theirs / theirs.answers, "%")
