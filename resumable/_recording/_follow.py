@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from ._taps import Delivery, Feed, Hint
 
 
+PAGE = MAX_EVENTS  # entries read at once
+
+
 class Lapse(NamedTuple):
     """
     Nobody writes the session now, and the log does not say so: its holder fell silent, and its lease has run out.
@@ -89,6 +92,8 @@ class _Course:
         self.cursor = after
         self.patience = feed.patience
         self._feed = feed
+        if after is not None:
+            feed.cursor = after
         self._fetched = after  # of the last entry that is here; `cursor` is behind it while some wait to be given out
         self._ready: deque[Followed] = deque()
         self._hint: Hint = None
@@ -102,7 +107,7 @@ class _Course:
 
     def _receive(self, delivery: Delivery) -> None:
         """Take what the hub brought."""
-        self._accept(delivery.entries)
+        self._accept(delivery.entries)  # The feed has seen them; it may be ahead of them by now.
         self._hint = delivery.hint
         self._is_tailing = delivery.is_joined
 
@@ -115,7 +120,6 @@ class _Course:
         self._fetched, self._is_given = last.cursor, True
         self._seq = last.seq if isinstance(last, Recorded) else last.base
         self._is_over = isinstance(last, Marker) and last.status.is_over
-        self._feed.is_told = False
 
     def _give(self) -> Followed:
         """Give out the next."""
@@ -149,7 +153,9 @@ class _Course:
             StoreError: The hint was an error.
         """
         self._accept(page)
-        if len(page) >= MAX_EVENTS:
+        if page:
+            self._feed.see(page[-1])
+        if len(page) >= PAGE:
             return False
         hint, self._hint = self._hint, None
         if page or hint is None:
@@ -246,15 +252,14 @@ class Follower(_Course):
     def _catch_up(self) -> None:
         """Read a page; where it is the last, go and wait for what comes."""
         self._check()
-        if self._settle(self._read()) and self._fetched is not None:
-            self._feed.cursor = self._fetched
+        if self._settle(self._read()):
             self._is_tailing = True
             self._hub.join(self._feed)
 
     def _read(self) -> Sequence[Entry]:
         while True:
             try:
-                page = self._store.read(self.session_id, after=self._fetched)
+                page = self._store.read(self.session_id, after=self._fetched, limit=PAGE)
             except StoreUnavailableError as lost:
                 pause = self._bear(lost, self._hub.clock.now())
             except CursorError:
@@ -313,15 +318,14 @@ class AsyncFollower(_Course):
     async def _catch_up(self) -> None:
         """Read a page; where it is the last, go and wait for what comes."""
         self._check()
-        if self._settle(await self._read()) and self._fetched is not None:
-            self._feed.cursor = self._fetched
+        if self._settle(await self._read()):
             self._is_tailing = True
             await self._hub.join(self._feed)
 
     async def _read(self) -> Sequence[Entry]:
         while True:
             try:
-                page = await self._store.read(self.session_id, after=self._fetched)
+                page = await self._store.read(self.session_id, after=self._fetched, limit=PAGE)
             except StoreUnavailableError as lost:
                 pause = self._bear(lost, self._hub.clock.now())
             except CursorError:

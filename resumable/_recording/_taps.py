@@ -76,9 +76,9 @@ class Feed(Generic[B]):
         session_id: Whose log.
         bell: Rings when there is something to take.
         patience: [s] For how long an outage is borne.
-        cursor: Of the last entry that was put in; the follower sets it before it joins.
+        cursor: Of the last entry that its follower has, or will find in it.
         is_joined: Whether entries arrive.
-        is_told: Whether the follower knows that nobody writes; set by it, unset by whatever comes after.
+        is_told: Whether the follower knows that nobody writes: from a marker, or set by it.
     """
 
     __slots__ = (
@@ -119,10 +119,14 @@ class Feed(Generic[B]):
             return False
         self._entries.extend(following)
         self._size = size
-        self.cursor = following[-1].cursor
-        self.is_told = False
+        self.see(following[-1])
         self.bell.set()
         return True
+
+    def see(self, last: Entry) -> None:
+        """Take note of the last entry that its follower has, or is about to have."""
+        self.cursor = last.cursor
+        self.is_told = isinstance(last, Marker) and not last.holder
 
     def hint(self, hint: Hint) -> None:
         """Say that there is nothing more to come here, and why; `None` for one that has fallen behind."""
