@@ -51,12 +51,15 @@ if TYPE_CHECKING:
         StoreUnavailableError,
     )
     from resumable._policy import RetryPolicy
+    from resumable._recording import session
     from resumable._report import report
     from resumable.middleware import Resumable, wrap
+    from resumable.sessions import AsyncSessions, Sessions
 
     __version__: str
 
 __all__ = (
+    "AsyncSessions",
     "Attempt",
     "AttemptError",
     "ConfigurationError",
@@ -87,6 +90,7 @@ __all__ = (
     "SessionEndedError",
     "SessionNotFoundError",
     "SessionSchemaError",
+    "Sessions",
     "StoreError",
     "StoreUnavailableError",
     "StreamInterruptedError",
@@ -94,6 +98,7 @@ __all__ = (
     "UpstreamEventError",
     "UpstreamStatusError",
     "report",
+    "session",
     "wrap",
 )
 
@@ -118,6 +123,7 @@ _STORE_ERRORS = (
 _HOMES = {
     **dict.fromkeys((name for name in __all__ if name.endswith("Error")), "resumable._core.errors"),
     **dict.fromkeys(_STORE_ERRORS, "resumable._core.store_errors"),
+    "AsyncSessions": "resumable.sessions",
     "Attempt": "resumable._core.report",
     "Exhausted": "resumable._core.errors",
     "Notice": "resumable._core.report",
@@ -126,7 +132,9 @@ _HOMES = {
     "Resumable": "resumable.middleware",
     "RetryPolicy": "resumable._policy",
     "Seam": "resumable._core.seam",
+    "Sessions": "resumable.sessions",
     "report": "resumable._report",
+    "session": "resumable._recording",
     "wrap": "resumable.middleware",
 }
 

@@ -16,6 +16,7 @@ from resumable.__main__ import main
 ROOT = Path(__file__).parents[1]
 
 PUBLIC = (
+    "AsyncSessions",
     "Attempt",
     "AttemptError",
     "ConfigurationError",
@@ -46,6 +47,7 @@ PUBLIC = (
     "SessionEndedError",
     "SessionNotFoundError",
     "SessionSchemaError",
+    "Sessions",
     "StoreError",
     "StoreUnavailableError",
     "StreamInterruptedError",
@@ -53,6 +55,7 @@ PUBLIC = (
     "UpstreamEventError",
     "UpstreamStatusError",
     "report",
+    "session",
     "wrap",
 )
 
