@@ -8,6 +8,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -148,15 +149,26 @@ def each(request, only, home) -> str:
 
 def pid_of(home: Path) -> int | None:
     """Say which process serves a home, or `None`; a number that a dead server left behind may be anybody's by now."""
+    store = home / "store"
     try:
-        with (home / "store" / "server.lock").open("rb") as lock:
+        with (store / "server.lock").open("rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except FileNotFoundError:
         return None
     except BlockingIOError:
-        written = home / "store" / "server.pid"
-        return int(written.read_text() or 0) or None if written.exists() else None
+        written = (store / "server.pid").read_text() if (store / "server.pid").exists() else ""
+        return int(written) if written and holds(int(written), store / "server.lock") else None
     return None
+
+
+def holds(pid: int, path: Path) -> bool:
+    """Say whether a process has a file open; without /proc, whether there is such a process."""
+    if not Path("/proc/self/fd").exists():
+        return subprocess.run(["ps", "-p", str(pid)], stdout=subprocess.DEVNULL, check=False).returncode == 0
+    try:
+        return any(one.exists() and one.samefile(path) for one in Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:  # it has gone, or somebody else's has come
+        return False
 
 
 def kill_server(home: Path) -> None:
@@ -164,5 +176,6 @@ def kill_server(home: Path) -> None:
     pid = pid_of(home)
     if pid is not None:
         os.kill(pid, signal.SIGKILL)
-        with (home / "store" / "server.lock").open("rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        # Not until the lock is free: somebody may have started another one by then.
+        while holds(pid, home / "store" / "server.lock"):
+            time.sleep(0.001)
