@@ -1,36 +1,184 @@
 """
-The writer of one session: events go into its log before, or soon after, they go to the caller.
+The writer of one session: what a caller is about to get goes into the log first, or soon.
 
-The two colours differ by `await` alone; what they decide is decided in `_ledger`.
+The two colours differ by `await` alone; what they decide is decided in `_ledger` and `_roster`.
 """
 
 from __future__ import annotations
 
+import os
+import secrets
+import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING, Self
+
+from resumable._core.errors import LocalProtocolError
+from resumable._core.store_errors import FencedError, SessionEndedError, StoreError, StoreUnavailableError
+from resumable.store import Status
+
+from ._ledger import Ledger, Terms
+from ._roster import check_takeover
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from resumable._core.store_errors import StoreError
-    from resumable.store import Acquired, Cursor, Lease, Opening, Status
+    from resumable.store import Acquired, Append, Appended, Cursor, Entry, Lease, Opening
 
     from ._desk import AsyncDesk, Desk
+    from ._flight import AsyncFlight, Flight
+    from ._keeper import AsyncKeeper, Keeper
     from ._ledger import Gap
 
+    Fields = Mapping[str, str | int | bytes]
 
-class Journal:
+
+class _Holder:
+    """What the colours have in common: the books, and what is heard of the lease."""
+
+    def __init__(
+        self, acquired: Acquired, terms: Terms, flight: Flight | AsyncFlight, keeper: Keeper | AsyncKeeper
+    ) -> None:
+        self._acquired = acquired
+        self._ledger = Ledger(acquired.lease, acquired.last_seq, terms, flight.backlog)
+        self._hears = flight  # of whichever colour
+        self._told = keeper
+        self._on_cancel: Callable[[], object] | None = None
+        self._on_lost: Callable[[], object] | None = None
+        keeper.keep(acquired.lease, self)
+
+    @property
+    def acquired(self) -> Acquired:
+        """How the lease was come by, and what was there before."""
+        return self._acquired
+
+    @property
+    def session_id(self) -> str:
+        """The session's ID."""
+        return self._acquired.lease.session_id
+
+    @property
+    def lease(self) -> Lease:
+        """The right to write."""
+        return self._acquired.lease
+
+    @property
+    def last_seq(self) -> int:
+        """Seq of the last event that the log is known to hold."""
+        return self._ledger.acked
+
+    @property
+    def next_seq(self) -> int:
+        """Seq that the next event takes; beyond `last_seq + 1` while some are on their way."""
+        return self._ledger.accepted + 1
+
+    @property
+    def cursor(self) -> Cursor:
+        """Where a reader is that has seen `last_seq`."""
+        return self._ledger.cursor
+
+    @property
+    def gap(self) -> Gap | None:
+        """For how long, and for how many events, the log was behind the caller; `None` if it never was."""
+        return self._ledger.gap
+
+    @property
+    def cancel_reason(self) -> str | None:
+        """Why somebody asked the session to stop; `None` if nobody did."""
+        return self._ledger.cancel_reason
+
+    @property
+    def on_cancel(self) -> Callable[[], object] | None:
+        """
+        Called once, as soon as somebody asks the session to stop; so that a blocked read can be broken.
+
+        In the keeper's thread or task; or at once where it is set, if that is known already.
+        """
+        return self._on_cancel
+
+    @on_cancel.setter
+    def on_cancel(self, call: Callable[[], object] | None) -> None:
+        self._on_cancel = call
+        self._call()
+
+    @property
+    def on_lost(self) -> Callable[[], object] | None:
+        """Called once, likewise, as soon as nothing more can be written; the next `write` says why."""
+        return self._on_lost
+
+    @on_lost.setter
+    def on_lost(self, call: Callable[[], object] | None) -> None:
+        self._on_lost = call
+        self._call()
+
+    def _call(self) -> None:
+        """Call what is to be called, once, and without holding anything."""
+        calls: list[Callable[[], object]] = []
+        with self._hears.guard:
+            if self._ledger.cancel_reason is not None and self._on_cancel is not None:
+                calls.append(self._on_cancel)
+                self._on_cancel = None
+            if self._ledger.error is not None and self._on_lost is not None:
+                calls.append(self._on_lost)
+                self._on_lost = None
+        for call in calls:
+            call()
+
+    # What the flight asks and tells, holding its guard.
+
+    @property
+    def is_waiting(self) -> bool:
+        """As `Sender.is_waiting`."""
+        return self._ledger.is_waiting
+
+    def load(self, now: float) -> Append | None:
+        """As `Sender.load`."""
+        return self._ledger.load(now)
+
+    def settle(self, outcome: Appended | Exception, now: float) -> None:
+        """As `Sender.settle`."""
+        self._ledger.settle(outcome, now)
+        if self._ledger.error is not None:
+            self._told.lost(self.lease, self._ledger.error)
+        elif self._ledger.is_done:
+            self._told.drop(self.lease)
+        elif self._ledger.cancel_reason is not None:
+            self._told.asked(self.lease, self._ledger.cancel_reason)
+
+    def until(self, number: int, since: float) -> float:
+        """As `Sender.until`."""
+        return self._ledger.until(number, since)
+
+    # What the keeper tells, holding nothing.
+
+    def lost(self, error: Exception) -> None:
+        """As `Listener.lost`."""
+        with self._hears.guard:
+            self._ledger.lose(error)
+        self._hears.wake()
+        self._call()
+
+    def cancelled(self, reason: str) -> None:
+        """As `Listener.cancelled`."""
+        with self._hears.guard:
+            self._ledger.cancel_reason = self._ledger.cancel_reason or reason
+        self._call()
+
+    def disown(self) -> None:
+        """As `Listener.disown`: a forked child must not write what its parent writes."""
+        self._ledger.fail(LocalProtocolError(input="write", state="forked from the writer"))
+
+
+class Journal(_Holder):
     """
-    The writer of one session, in a thread.
+    The writer of one session, for threads; one at a time calls it.
 
-    Attributes:
-        acquired: How the lease was come by, and what was there before.
-        on_cancel: Called once, in another thread, as soon as somebody asks the session to stop.
-        on_lost: Called once, in another thread, as soon as the lease is known to be lost.
+    Made by `open`. Whoever makes it ends it, with `end` or `release`; dropped, its lease runs out.
     """
 
-    acquired: Acquired
-    on_cancel: Callable[[], object] | None
-    on_lost: Callable[[StoreError], object] | None
+    def __init__(self, desk: Desk, acquired: Acquired, terms: Terms) -> None:
+        super().__init__(acquired, terms, desk.flight, desk.keeper)
+        self._desk = desk
+        self._flight = desk.flight
 
     @classmethod
     def open(
@@ -44,65 +192,126 @@ class Journal:
         durability: str = "write-ahead",
         store_outage: str = "degrade",
     ) -> Self:
-        """Take the lease of a session that nobody holds; create the session if *opening* is given."""
-        raise NotImplementedError
+        """
+        Take the lease of a session that nobody holds; create the session if *opening* is given.
 
-    @property
-    def session_id(self) -> str:
-        """The session's ID."""
-        raise NotImplementedError
+        Args:
+            desk: Of the store.
+            session_id: `[A-Za-z0-9_.-]{1,128}`.
+            opening: Creates the session if there is none, and must agree with it if there is one.
+            lease: [s] How long the session is kept for a writer that has fallen silent.
+            ttl: [s] The session is kept for this long after its last write.
+            durability: `"write-ahead"`: `write` returns when the log holds the events. `"relaxed"`: when they are
+                on their way, a bounded number of bytes ahead of the log.
+            store_outage: `"degrade"`: after a bounded wait `write` goes on without the store, and the log catches up.
+                `"fail"`: it raises.
 
-    @property
-    def lease(self) -> Lease:
-        """The right to write."""
-        raise NotImplementedError
+        Raises:
+            ConfigurationError: An argument is none that can work.
+            StoreError: As `Store.acquire`. Also `LeaseHeldError` for a lease that has run out while the store was
+                away, or before it was started anew: its holder has a full lease to come back first.
+        """
+        terms = Terms.of(durability, store_outage)
+        return cls(desk, cls._acquire(desk, session_id, opening, lease, ttl), terms)
 
-    @property
-    def last_seq(self) -> int:
-        """Seq of the last event that the log is known to hold."""
-        raise NotImplementedError
+    @staticmethod
+    def _acquire(desk: Desk, session_id: str, opening: Opening | None, lease: float, ttl: float) -> Acquired:
+        try:
+            [there] = desk.store.look([session_id])
+            if isinstance(there, StoreUnavailableError):
+                raise there
+            if not isinstance(there, StoreError) and there.status is Status.RUNNING:
+                desk.vigil.told(desk.store.ping(), desk.now())
+                check_takeover(there, opening, min(desk.vigil.takeover_in(lease, desk.now()), lease))
+            acquired = desk.store.acquire(session_id, new_holder(), duration=lease, ttl=ttl, opening=opening)
+        except StoreUnavailableError as away:
+            desk.vigil.away(away)
+            raise
+        desk.vigil.back(desk.now())
+        return acquired
 
-    @property
-    def next_seq(self) -> int:
-        """Seq that the next event will take; beyond `last_seq + 1` while some are on their way."""
-        raise NotImplementedError
+    def write(self, events: Sequence[bytes] = (), fields: Fields | None = None) -> None:
+        """
+        Write events, and fields of the checkpoint in one step with the last of them.
 
-    @property
-    def cursor(self) -> Cursor:
-        """Where a reader is that has seen `last_seq`."""
-        raise NotImplementedError
+        Returns when the caller may have the events. Bounded in time: 3 s at most where it goes on without the
+        store, 10 s where it fails.
 
-    @property
-    def gap(self) -> Gap | None:
-        """For how long, and for how many events, the log was behind the caller; `None` if it never was."""
-        raise NotImplementedError
+        Args:
+            events: In stream order.
+            fields: Names of the store's own are refused.
 
-    @property
-    def cancel_reason(self) -> str | None:
-        """Why somebody asked the session to stop; `None` if nobody did."""
-        raise NotImplementedError
+        Raises:
+            FencedError: Somebody took the session over, and the log holds all that was delivered: read on behind
+                `cursor`.
+            DivergedError: Somebody took it over, and the log does not.
+            SessionEndedError: Somebody ended it.
+            SessionNotFoundError: Somebody deleted it, or the store was started empty.
+            LogLostError: The store lost half of it.
+            LogRewoundError: The store lost more of what it had acknowledged than can be written again from memory.
+            StoreUnavailableError: The store is away, under `"fail"`; or for so long that no more can be kept for it.
+        """
+        self._write(events, fields or {}, None)
 
-    def write(self, events: Sequence[bytes] = (), fields: Mapping[str, str | int | bytes] = {}) -> None:
-        """Write events, and fields of the checkpoint with the last of them."""
-        raise NotImplementedError
+    def end(self, status: Status, events: Sequence[bytes] = (), fields: Fields | None = None) -> None:
+        """
+        End the session behind these events, and leave it.
 
-    def end(
-        self, status: Status, events: Sequence[bytes] = (), fields: Mapping[str, str | int | bytes] = {}
-    ) -> None:
-        """End the session behind these events, and leave it."""
-        raise NotImplementedError
+        Returns when the log holds the end, also when durability is relaxed. With the store away, after 3 s under
+        `"degrade"`; the end is then written when it comes back, if this process is still there.
+
+        Args:
+            status: `COMPLETE`, `FAILED` or `CANCELLED`.
+            events: As for `write`.
+            fields: As for `write`.
+
+        Raises:
+            StoreError: As `write`.
+        """
+        self._write(events, fields or {}, status)
 
     def release(self) -> None:
-        """Leave the session to the next holder, who need not wait."""
-        raise NotImplementedError
+        """
+        Leave the session to the next holder, who need not wait; does nothing where there is nothing to leave.
+
+        What is on its way is written first. With the store away the lease runs out by itself.
+        """
+        with self._flight.guard:
+            number = self._ledger.leave(self._desk.now())
+        self._flight.carry(self, number)
+        if self._ledger.is_left:
+            self._desk.keeper.drop(self.lease)
+            with suppress(StoreError):
+                self._desk.store.release(self.lease)
+
+    def _write(self, events: Sequence[bytes], fields: Fields, end: Status | None) -> None:
+        try:
+            with self._flight.guard:
+                number = self._ledger.add(events, fields, end, now=self._desk.now())
+            self._flight.carry(self, number)
+            with self._flight.guard:
+                self._ledger.finish(number, now=self._desk.now())
+        except (FencedError, SessionEndedError):
+            self._judge()
+            raise
+
+    def _judge(self) -> None:
+        """Say that what was delivered is not in the log, if so."""
+        following: Sequence[Entry] = ()
+        if self._ledger.ahead:
+            with suppress(StoreError):
+                following = self._desk.store.read(self.session_id, after=self.cursor, limit=self._ledger.ahead + 1)
+        with self._flight.guard:
+            self._ledger.judge(following)
 
 
-class AsyncJournal:
-    """`Journal`, method for method, for asyncio; `on_cancel` and `on_lost` are called in the loop."""
+class AsyncJournal(_Holder):
+    """`Journal`, method for method, for one event loop."""
 
-    acquired: Acquired
-    on_cancel: Callable[[], object] | None
-    on_lost: Callable[[StoreError], object] | None
+    def __init__(self, desk: AsyncDesk, acquired: Acquired, terms: Terms) -> None:
+        super().__init__(acquired, terms, desk.flight, desk.keeper)
+        self._desk = desk
+        self._flight = desk.flight
 
     @classmethod
     async def open(
@@ -117,4 +326,66 @@ class AsyncJournal:
         store_outage: str = "degrade",
     ) -> Self:
         """As `Journal.open`."""
-        raise NotImplementedError
+        terms = Terms.of(durability, store_outage)
+        return cls(desk, await cls._acquire(desk, session_id, opening, lease, ttl), terms)
+
+    @staticmethod
+    async def _acquire(desk: AsyncDesk, session_id: str, opening: Opening | None, lease: float, ttl: float) -> Acquired:
+        try:
+            [there] = await desk.store.look([session_id])
+            if isinstance(there, StoreUnavailableError):
+                raise there
+            if not isinstance(there, StoreError) and there.status is Status.RUNNING:
+                desk.vigil.told(await desk.store.ping(), desk.now())
+                check_takeover(there, opening, min(desk.vigil.takeover_in(lease, desk.now()), lease))
+            acquired = await desk.store.acquire(session_id, new_holder(), duration=lease, ttl=ttl, opening=opening)
+        except StoreUnavailableError as away:
+            desk.vigil.away(away)
+            raise
+        desk.vigil.back(desk.now())
+        return acquired
+
+    async def write(self, events: Sequence[bytes] = (), fields: Fields | None = None) -> None:
+        """As `Journal.write`."""
+        await self._write(events, fields or {}, None)
+
+    async def end(self, status: Status, events: Sequence[bytes] = (), fields: Fields | None = None) -> None:
+        """As `Journal.end`."""
+        await self._write(events, fields or {}, status)
+
+    async def release(self) -> None:
+        """As `Journal.release`."""
+        with self._flight.guard:
+            number = self._ledger.leave(self._desk.now())
+        await self._flight.carry(self, number)
+        if self._ledger.is_left:
+            self._desk.keeper.drop(self.lease)
+            with suppress(StoreError):
+                await self._desk.store.release(self.lease)
+
+    async def _write(self, events: Sequence[bytes], fields: Fields, end: Status | None) -> None:
+        try:
+            with self._flight.guard:
+                number = self._ledger.add(events, fields, end, now=self._desk.now())
+            await self._flight.carry(self, number)
+            with self._flight.guard:
+                self._ledger.finish(number, now=self._desk.now())
+        except (FencedError, SessionEndedError):
+            await self._judge()
+            raise
+
+    async def _judge(self) -> None:
+        """Say that what was delivered is not in the log, if so."""
+        following: Sequence[Entry] = ()
+        if self._ledger.ahead:
+            with suppress(StoreError):
+                following = await self._desk.store.read(
+                    self.session_id, after=self.cursor, limit=self._ledger.ahead + 1
+                )
+        with self._flight.guard:
+            self._ledger.judge(following)
+
+
+def new_holder() -> str:
+    """Name a writer, so that people find its process and no other writer has the name."""
+    return f"{socket.gethostname()[:64]}:{os.getpid()}:{secrets.token_hex(8)}"
