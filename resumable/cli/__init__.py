@@ -10,23 +10,21 @@ import io
 import logging
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import resumable
+from resumable.cli._exits import WRONG, exit_with
+from resumable.cli._sessions import sessions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from resumable.cli._listener import Listener
 
 __all__ = ("main",)
 
-# 128 + SIGINT, what a shell reports of a program that Ctrl-C ended.
-_INTERRUPTED = 130
-_FAILED = 1
-_WRONG = 2
 # What a command has to say it says itself: without this, warnings of the library would reach stderr beside it.
 _SILENCE = logging.NullHandler()
 
@@ -40,6 +38,7 @@ _app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
+_app.add_typer(sessions, name="sessions")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -96,7 +95,7 @@ def _demo(
     """
     from resumable.cli._demo import run  # noqa: PLC0415  # Reason: help must not wait for the SDK
 
-    _exit_with(lambda: run(seed=seed, as_json=as_json))
+    exit_with(lambda: run(seed=seed, as_json=as_json))
 
 
 @_app.command("run")
@@ -129,12 +128,12 @@ def _run(
     asked = _prompt(prompt)
     if asked is None:
         print("resumable: what shall be asked? give a prompt, or pipe one in", file=sys.stderr)
-        raise typer.Exit(_WRONG)
+        raise typer.Exit(WRONG)
 
     from resumable.cli._ask import Question, ask  # noqa: PLC0415  # Reason: help must not wait for the SDK
 
     question = Question(asked, model, max_tokens, system, base_url)
-    _exit_with(lambda: ask(question, _listener_for(model, as_json=as_json)).code)
+    exit_with(lambda: ask(question, _listener_for(model, as_json=as_json)).code)
 
 
 def _prompt(given: str | None) -> str | None:
@@ -155,18 +154,3 @@ def _listener_for(model: str, *, as_json: bool) -> Listener:
     from resumable.cli._teletype import Teletype  # noqa: PLC0415  # Reason: a pipe needs no rich
 
     return Teletype(model)
-
-
-def _exit_with(command: Callable[[], int]) -> NoReturn:
-    """Run a command to its end, whoever leaves first: a reader, or the user."""
-    try:
-        code = command()
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever read it has left; what is still buffered must not fail once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = _FAILED
-    except KeyboardInterrupt:
-        print("resumable: interrupted", file=sys.stderr)
-        code = _INTERRUPTED
-    raise typer.Exit(code)
