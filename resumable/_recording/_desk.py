@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from ._flight import AsyncFlight, Flight
 from ._hub import AsyncHub, Hub
 from ._keeper import AsyncKeeper, Keeper
-from ._ledger import PATIENCE
 from ._roster import Vigil
+from ._rules import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable

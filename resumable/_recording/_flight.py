@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from resumable._core.store_errors import StoreError, StoreUnavailableError
 
-from ._ledger import LONG_PATIENCE, Backlog
 from ._queue import Queue
+from ._rules import LONG_PATIENCE, Backlog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

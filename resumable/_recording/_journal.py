@@ -16,8 +16,9 @@ from resumable._core.errors import LocalProtocolError
 from resumable._core.store_errors import FencedError, SessionEndedError, StoreError, StoreUnavailableError
 from resumable.store import Status
 
-from ._ledger import Ledger, Terms
+from ._ledger import Ledger
 from ._roster import check_takeover
+from ._rules import Rules
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from ._desk import AsyncDesk, Desk
     from ._flight import AsyncFlight, Flight
     from ._keeper import AsyncKeeper, Keeper
-    from ._ledger import Gap
+    from ._rules import Gap
 
     Fields = Mapping[str, str | int | bytes]
 
@@ -36,10 +37,10 @@ class _Holder:
     """What the colours have in common: the books, and what is heard of the lease."""
 
     def __init__(
-        self, acquired: Acquired, terms: Terms, flight: Flight | AsyncFlight, keeper: Keeper | AsyncKeeper
+        self, acquired: Acquired, rules: Rules, flight: Flight | AsyncFlight, keeper: Keeper | AsyncKeeper
     ) -> None:
         self._acquired = acquired
-        self._ledger = Ledger(acquired.lease, acquired.last_seq, terms, flight.backlog)
+        self._ledger = Ledger(acquired.lease, acquired.last_seq, rules, flight.backlog)
         self._hears = flight  # of whichever colour
         self._told = keeper
         self._on_cancel: Callable[[], object] | None = None
@@ -175,8 +176,8 @@ class Journal(_Holder):
     Made by `open`. Whoever makes it ends it, with `end` or `release`; dropped, its lease runs out.
     """
 
-    def __init__(self, desk: Desk, acquired: Acquired, terms: Terms) -> None:
-        super().__init__(acquired, terms, desk.flight, desk.keeper)
+    def __init__(self, desk: Desk, acquired: Acquired, rules: Rules) -> None:
+        super().__init__(acquired, rules, desk.flight, desk.keeper)
         self._desk = desk
         self._flight = desk.flight
 
@@ -211,8 +212,8 @@ class Journal(_Holder):
             StoreError: As `Store.acquire`. Also `LeaseHeldError` for a lease that has run out while the store was
                 away, or before it was started anew: its holder has a full lease to come back first.
         """
-        terms = Terms.of(durability, store_outage)
-        return cls(desk, cls._acquire(desk, session_id, opening, lease, ttl), terms)
+        rules = Rules.of(durability, store_outage)
+        return cls(desk, cls._acquire(desk, session_id, opening, lease, ttl), rules)
 
     @staticmethod
     def _acquire(desk: Desk, session_id: str, opening: Opening | None, lease: float, ttl: float) -> Acquired:
@@ -308,8 +309,8 @@ class Journal(_Holder):
 class AsyncJournal(_Holder):
     """`Journal`, method for method, for one event loop."""
 
-    def __init__(self, desk: AsyncDesk, acquired: Acquired, terms: Terms) -> None:
-        super().__init__(acquired, terms, desk.flight, desk.keeper)
+    def __init__(self, desk: AsyncDesk, acquired: Acquired, rules: Rules) -> None:
+        super().__init__(acquired, rules, desk.flight, desk.keeper)
         self._desk = desk
         self._flight = desk.flight
 
@@ -326,8 +327,8 @@ class AsyncJournal(_Holder):
         store_outage: str = "degrade",
     ) -> Self:
         """As `Journal.open`."""
-        terms = Terms.of(durability, store_outage)
-        return cls(desk, await cls._acquire(desk, session_id, opening, lease, ttl), terms)
+        rules = Rules.of(durability, store_outage)
+        return cls(desk, await cls._acquire(desk, session_id, opening, lease, ttl), rules)
 
     @staticmethod
     async def _acquire(desk: AsyncDesk, session_id: str, opening: Opening | None, lease: float, ttl: float) -> Acquired:

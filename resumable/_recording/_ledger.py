@@ -20,86 +20,20 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from resumable._core.errors import ConfigurationError, LocalProtocolError
+from resumable._core.errors import LocalProtocolError
 from resumable._core.store_errors import DivergedError, LogRewoundError, StoreUnavailableError
 from resumable.store import MAX_EVENTS, Append, Appended, Cursor, Recorded, Status
+
+from ._rules import ALL_BACKLOG, APPEND, BACKLOG, LAG, LINGER, LONG_PATIENCE, PATIENCE, RETAINED, Gap
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from resumable.store import Entry, Lease
 
-PATIENCE = 3.0  # [s] One silence of a server is noticed after 2 s; a reader of the stream bears no more.
-LONG_PATIENCE = 10.0  # [s] Under "fail": outlasts a failover, which takes 2.4 to 4.3 s.
-LINGER = 300.0  # [s] How long a session that is over is kept in memory for a store that is away.
-RETAINED = 1 << 17  # [bytes] Acknowledged, and kept in case the store loses it: some 1000 deltas.
-APPEND = 1 << 20  # [bytes] In one append.
-LAG = 1 << 18  # [bytes] How far the log may be behind the caller when durability is relaxed.
-BACKLOG = 1 << 24  # [bytes] ... and with the store away; more than the longest message takes.
-ALL_BACKLOG = 1 << 28  # [bytes] ... in all sessions of the process together.
+    from ._rules import Backlog, Rules
 
 _NOW = -math.inf
-
-
-class Gap(msgspec.Struct, frozen=True):
-    """
-    How far write-ahead was suspended, because the store was away.
-
-    Attributes:
-        outages: How often.
-        seconds: [s] Altogether, until the log had caught up.
-        events: Delivered before the log held them.
-    """
-
-    outages: int = 0
-    seconds: float = 0.0
-    events: int = 0
-
-    def field(self) -> str:
-        """Write it as a field of the checkpoint."""
-        rounded = Gap(self.outages, round(self.seconds, 3), self.events)
-        return msgspec.json.encode(rounded).decode()
-
-
-class Backlog:
-    """
-    What all sessions of a process hold for their store.
-
-    Attributes:
-        size: [bytes] Accepted, and not acknowledged.
-    """
-
-    def __init__(self) -> None:
-        self.size = 0
-
-
-class Terms(NamedTuple):
-    """
-    How a session is written.
-
-    Attributes:
-        is_relaxed: Whether events are delivered before the log holds them.
-        degrades: Whether the stream goes on while the store is away.
-    """
-
-    is_relaxed: bool = False
-    degrades: bool = True
-
-    @classmethod
-    def of(cls, durability: str, store_outage: str) -> Terms:
-        """
-        Read the words a user says it in.
-
-        Raises:
-            ConfigurationError: It is another word.
-        """
-        for argument, word, words in (
-            ("durability", durability, ("write-ahead", "relaxed")),
-            ("store_outage", store_outage, ("degrade", "fail")),
-        ):
-            if word not in words:
-                raise ConfigurationError(argument, f"{word!r} is unknown", f"pass one of {', '.join(words)}")
-        return cls(durability == "relaxed", store_outage == "degrade")
 
 
 class _Write(NamedTuple):
@@ -128,14 +62,14 @@ class Ledger:
         is_over: Whether the log holds the session's end.
     """
 
-    def __init__(self, lease: Lease, last_seq: int, terms: Terms, backlog: Backlog) -> None:
+    def __init__(self, lease: Lease, last_seq: int, rules: Rules, backlog: Backlog) -> None:
         self.lease = lease
         self.acked = self.accepted = last_seq
         self.error: Exception | None = None
         self.trouble: StoreUnavailableError | None = None
         self.cancel_reason: str | None = None
         self.is_over = False
-        self._terms = terms
+        self._rules = rules
         self._backlog = backlog
         self._size = 0
         self._delivered = last_seq
@@ -227,6 +161,9 @@ class Ledger:
         """Say what to send: the same again, until it is settled."""
         if self._sent is None and self.is_waiting:
             self._sent = self._build(now)
+        elif self._sent is not None and self._sent.end is not None and self._degraded_at is not None:
+            # Behind the end nothing can be said any more; if it was written already, this is lost and nothing else.
+            self._sent = msgspec.structs.replace(self._sent, fields={**self._sent.fields, **self._said(now)})
         return self._sent if self.error is None else None
 
     def _build(self, now: float) -> Append:
@@ -241,11 +178,14 @@ class Ledger:
             fields |= write.fields
             size, end = size + write.size, write.end
             self._sent_writes += 1
+        return Append(self.lease, first_seq, events, {**fields, **self._said(now)}, end)
+
+    def _said(self, now: float) -> Mapping[str, str]:
         gap = self._gap_at(now)
-        if gap != self._gap_said:
-            self._gap_said = gap
-            fields["gap"] = gap.field()
-        return Append(self.lease, first_seq, events, fields, end)
+        if gap == self._gap_said:
+            return {}
+        self._gap_said = gap
+        return {"gap": gap.field()}
 
     def settle(self, outcome: Appended | Exception, now: float) -> None:
         """Take note of what became of what was sent."""
@@ -328,12 +268,12 @@ class Ledger:
             return _NOW
         if self.trouble is not None and not self.trouble.retryable:
             return _NOW
-        return since + (PATIENCE if self._terms.degrades else LONG_PATIENCE)
+        return since + (PATIENCE if self._rules.degrades else LONG_PATIENCE)
 
     def _may_lag(self) -> bool:
         if self._degraded_at is not None and self.trouble is not None:
             return self._has_room()
-        return self._terms.is_relaxed and self._size <= LAG
+        return self._rules.is_relaxed and self._size <= LAG
 
     def _has_room(self) -> bool:
         return self._size <= BACKLOG and self._backlog.size <= ALL_BACKLOG
@@ -350,7 +290,7 @@ class Ledger:
         is_written = self._count - len(self._writes) >= number
         if not is_written and (self._closed_at is not None or not self._may_lag()):
             trouble = self.trouble or StoreUnavailableError(reason="timeout", cause_name="Flight")
-            if not self._terms.degrades or not self._has_room():
+            if not self._rules.degrades or not self._has_room():
                 raise trouble
             self.trouble = trouble
             if self._degraded_at is None:
