@@ -7,6 +7,8 @@ import time
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
+import fakeredis
+import pytest
 from anyio.from_thread import start_blocking_portal
 
 from resumable._core.store_errors import StoreUnavailableError
@@ -14,7 +16,9 @@ from resumable._recording._desk import AsyncDesk, Desk
 from resumable._recording._journal import AsyncJournal, Journal
 from resumable.store import Append, AsyncMemoryStore, MemoryStore, Opening, Recorded, Store
 from resumable.store._redis import AsyncRedisStore, RedisStore
+from resumable.store._redis_clients import AsyncClients, Clients
 from resumable.testing._conformance_portal import _Across
+from tests.store.servers import Server, short_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -116,19 +120,37 @@ class _AsyncBench(Bench):
         return _AcrossJournal(self._portal.call(work), self._portal)
 
 
+def _store(url: str | None) -> Store:
+    if url is None:
+        return MemoryStore()
+    if url == "fake":
+        fake = fakeredis.FakeServer()
+        return RedisStore(Clients(*(fakeredis.FakeRedis(server=fake, protocol=2) for _ in range(2))))
+    return RedisStore.from_url(url)
+
+
+def _astore(url: str | None) -> AsyncStore:
+    if url is None:
+        return AsyncMemoryStore()
+    if url == "fake":
+        fake = fakeredis.FakeServer()
+        return AsyncRedisStore(AsyncClients(*(fakeredis.FakeAsyncRedis(server=fake, protocol=2) for _ in range(2))))
+    return AsyncRedisStore.from_url(url)
+
+
 @contextmanager
 def bench_at(url: str | None, colour: str, wrap: Callable[[Any], Any] = lambda store: store) -> Iterator[Bench]:
     """
     Make a bench.
 
     Args:
-        url: Of a server; in memory without one.
+        url: Of a server, or `"fake"`; in memory without one.
         colour: Of everything.
         wrap: Puts something before the store.
     """
     with ExitStack() as stack:
         if colour == "sync":
-            bench: Any = _SyncBench(wrap(RedisStore.from_url(url) if url else MemoryStore()))
+            bench: Any = _SyncBench(wrap(_store(url)))
             stack.callback(bench.store.close)
             stack.callback(bench.desk.close)
             yield bench
@@ -136,13 +158,39 @@ def bench_at(url: str | None, colour: str, wrap: Callable[[Any], Any] = lambda s
         portal = stack.enter_context(start_blocking_portal())
 
         async def make() -> tuple[AsyncStore, AsyncDesk]:
-            store: AsyncStore = wrap(AsyncRedisStore.from_url(url) if url else AsyncMemoryStore())
+            store: AsyncStore = wrap(_astore(url))
             return store, AsyncDesk.of(store)
 
         store, desk = portal.call(make)
         stack.callback(portal.call, store.close)
         stack.callback(portal.call, desk.close)
         yield _AsyncBench(portal, store, desk)
+
+
+@pytest.fixture(scope="session")
+def quiet_server() -> Iterator[Server]:
+    """One server for all tests of this worker that do not break it."""
+    with ExitStack() as stack:
+        server = Server("valkey", short_directory(stack))
+        stack.callback(server.stop)
+        server.start()
+        yield server
+
+
+@pytest.fixture(params=["sync", "async"])
+def colour(request: pytest.FixtureRequest) -> str:
+    """Both colours."""
+    colour: str = request.param
+    return colour
+
+
+@pytest.fixture(params=["memory", "fake", "server"])
+def bench(request: pytest.FixtureRequest, colour: str, quiet_server: Server) -> Iterator[Bench]:
+    """A desk of each colour: in memory, at fakeredis, at a real server."""
+    urls = {"memory": None, "fake": "fake", "server": quiet_server.url}
+    quiet_server.wipe()
+    with bench_at(urls[request.param], colour) as bench:
+        yield bench
 
 
 def until(look: Callable[[], object], limit: float = LIMIT) -> float:
