@@ -1,0 +1,57 @@
+"""
+`python -m tests.chaos [storms] [first seed]` lets storms happen, one after the other, and prints what came of them.
+
+Ways, servers and `appendfsync` take turns by the seed, so that a seed alone names a storm.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+
+from tests.chaos.plan import Plan, Way, draw
+from tests.chaos.scene import weather
+from tests.chaos.zygote import Zygote
+
+WAYS = (Way.STORE, Way.JOURNAL, Way.STORE, Way.AJOURNAL)
+PROGRAMS = ("valkey", "redis")
+SHOWN = 10
+
+
+def storm_of(seed: int) -> tuple[Plan, str]:
+    """Draw the storm of a seed, and the program it breaks over."""
+    appendfsync = "everysec" if seed % 3 == 2 else "always"
+    return draw(seed, WAYS[seed % len(WAYS)], appendfsync), PROGRAMS[seed // len(WAYS) % len(PROGRAMS)]
+
+
+def campaign(storms: int, first: int = 0) -> tuple[Counter[str], list[str]]:
+    """Let storms happen; give what happened in all of them, and what broke a law."""
+    counts: Counter[str] = Counter()
+    flaws: list[str] = []
+    with Zygote() as zygote:
+        for seed in range(first, first + storms):
+            plan, program = storm_of(seed)
+            began = time.monotonic()
+            verdict = weather(plan, zygote, program)
+            counts += verdict.counts
+            counts["storms"] += 1
+            flaws += [f"seed {seed}: {flaw}" for flaw in verdict.flaws]
+            told = f"{plan.way.value}, {program}, {plan.appendfsync}, {time.monotonic() - began:.1f} s"
+            sys.stderr.write(f"seed {seed} ({told}): {len(verdict.flaws)} flaws\n")
+            sys.stderr.writelines(f"    {flaw}\n" for flaw in verdict.flaws[:SHOWN])
+    return counts, flaws
+
+
+def main() -> int:
+    """Run, print, and say whether every law held."""
+    numbers = [int(word) for word in sys.argv[1:3]]
+    counts, flaws = campaign(*(numbers or [100]))
+    for name, count in sorted(counts.items()):
+        sys.stdout.write(f"| {name} | {count:,} |\n")
+    sys.stdout.write("\n".join([f"{len(flaws)} flaws", *flaws[:50]]) + "\n")
+    return 1 if flaws else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
