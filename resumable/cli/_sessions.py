@@ -162,6 +162,35 @@ def _tail(session_id: _ID, *, after: _AFTER = None, store: _STORE = None, as_jso
     _at(store, work)
 
 
+@sessions.command("resume")
+def _resume(
+    session_id: _ID,
+    *,
+    base_url: Annotated[
+        str | None,
+        typer.Option("--base-url", metavar="URL", help="Where the API is, if elsewhere.", show_default=False),
+    ] = None,
+    store: _STORE = None,
+    as_json: _LINES = False,
+) -> None:
+    """
+    Get the whole answer of a session, and finish it if nobody does.
+
+    Replays what there is and follows whoever writes it; when nobody does any more, continues it with
+    the key in ANTHROPIC_API_KEY. The answer goes to stdout, everything else to stderr.
+
+    Exits with 0 when the answer is whole, 1 when it broke off, failed or was cancelled, 3 without a
+    valid key.
+    """
+
+    def work(found: Sessions) -> int:
+        from resumable.cli._sessions_resume import resume  # noqa: PLC0415  # Reason: help must not wait for the SDK
+
+        return resume(found, session_id, base_url, as_json=as_json)
+
+    _at(store, work)
+
+
 @sessions.command("cancel")
 def _cancel(
     session_id: _ID,

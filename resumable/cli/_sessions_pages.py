@@ -19,8 +19,12 @@ if TYPE_CHECKING:
 _LIST: Final = ("session", "status", "model", "events", "characters", "age", "writer")
 _NUMBERS: Final = frozenset({"events", "characters", "age"})
 _UNITS: Final = ((86_400, "d"), (3600, "h"), (60, "min"))
-_HERE: Final = ("model", "attempt", "strategy", "text_chars", "stop_reason", "usage", "error")
+_HERE: Final = frozenset(
+    {"model", "attempt", "strategy", "text_chars", "stop_reason", "usage", "usage_estimated", "error"}
+)
 """Fields of the layer above that are shown in a place of their own."""
+_INNER: Final = frozenset({"attempts", "policy", "snapshot", "snapshot_seq"})
+"""What only a survivor needs."""
 
 
 def show_list(listed: Sequence[Checkpoint], *, as_json: bool) -> None:
@@ -50,7 +54,7 @@ def show_events(events: Iterable[SessionEvent], *, as_json: bool) -> None:
     """Print the entries of a log, as they are read."""
     room = _width()
     for event in events:
-        print(line_of(event) if as_json else _cut(f"{event.cursor}  {event.type:<21}  {_gist(event)}", room))
+        print(line_of(event) if as_json else _cut(f"{event.cursor!s:<19} {event.type:<19}   {_gist(event)}", room))
 
 
 def show_cancelled(session_id: str, done: Cancelled, *, as_json: bool) -> None:
@@ -96,6 +100,7 @@ def as_object(one: Checkpoint) -> dict[str, Any]:
         "text_chars": _number(one, "text_chars"),
         "stop_reason": one.text("stop_reason") or None,
         "usage": _usage(one),
+        "is_estimated": one.text("usage_estimated") == "1",
         "error": one.text("error") or None,
         "fields": _others(one),
     }
@@ -130,7 +135,6 @@ def _writer(one: Checkpoint) -> str:
 
 def _facts(one: Checkpoint) -> list[tuple[str, str]]:
     """List what a person wants to know, in that order; what is empty is left out."""
-    usage = _usage(one) or {}
     strategy = one.text("strategy")
     facts = [
         ("session", one.session_id),
@@ -141,7 +145,7 @@ def _facts(one: Checkpoint) -> list[tuple[str, str]]:
         ("events", str(one.last_seq)),
         ("characters", one.text("text_chars")),
         ("stop reason", one.text("stop_reason")),
-        ("usage", ", ".join(f"{name} {value}" for name, value in usage.items() if isinstance(value, int))),
+        ("usage", _tokens(one)),
         ("error", one.text("error")),
         ("created", _moment(one.created)),
         ("updated", _moment(one.updated)),
@@ -176,11 +180,17 @@ def _usage(one: Checkpoint) -> dict[str, Any] | None:
     return usage if isinstance(usage, dict) else None
 
 
+def _tokens(one: Checkpoint) -> str:
+    counts = {name: value for name, value in (_usage(one) or {}).items() if isinstance(value, int) and value}
+    written = ", ".join(f"{name} {value}" for name, value in counts.items())
+    return f"{written} (estimated)" if written and one.text("usage_estimated") == "1" else written
+
+
 def _others(one: Checkpoint) -> dict[str, str]:
     """Give the fields that have no place of their own, as far as they are text."""
     found: dict[str, str] = {}
     for name, value in one.fields.items():
-        if name not in {*_HERE, "snapshot", "attempts"}:
+        if name not in _HERE | _INNER:
             try:
                 found[name] = value.decode()
             except UnicodeDecodeError:

@@ -6,16 +6,17 @@ The text is on stdout; what became of the session is on stderr. On a terminal a 
 
 from __future__ import annotations
 
+import json
 import os
 import sys
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 from resumable.cli._exits import FAILED
 from resumable.cli._sessions_pages import line_of
 from resumable.cli._teletype import Teletype, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from resumable.sessions import SessionEvent
 
@@ -47,7 +48,7 @@ def watch(events: Iterable[SessionEvent], *, as_json: bool) -> int:
         The exit code: 0 where the session is complete.
     """
     code = 0
-    with _watcher(as_json=as_json) as watcher:
+    with watcher_for(as_json=as_json) as watcher:
         for event in events:
             watcher.see(event)
             if event.is_end and event.type != _COMPLETE:
@@ -55,7 +56,8 @@ def watch(events: Iterable[SessionEvent], *, as_json: bool) -> int:
     return code
 
 
-def _watcher(*, as_json: bool) -> _Lines | _Json | _Terminal:
+def watcher_for(*, as_json: bool) -> Watcher:
+    """Choose who shows it."""
     if as_json:
         return _Json()
     if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
@@ -70,11 +72,31 @@ def words_of(event: SessionEvent) -> str:
     return printable(template.format(holder=told.get("holder"), last_seq=told.get("last_seq")))
 
 
-def text_of(event: SessionEvent) -> str:
-    """Give the text that an event brings; empty where it brings none."""
-    delta = event.event.get("delta") if event.type == "content_block_delta" else None
+def text_of(event: Mapping[str, Any]) -> str:
+    """Give the text that an event of the API brings; empty where it brings none."""
+    delta = event.get("delta") if event.get("type") == "content_block_delta" else None
     text = delta.get("text") if isinstance(delta, dict) else None
     return text if isinstance(text, str) else ""
+
+
+class Watcher(Protocol):
+    """Shows what comes, in a context of its own."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def see(self, event: SessionEvent) -> None:
+        """Show an event of a session."""
+        ...
+
+    def see_event(self, event: Mapping[str, Any]) -> None:
+        """Show an event of the API."""
+        ...
+
+    def finish(self, words: str) -> None:
+        """Say how it ended."""
+        ...
 
 
 class _Json:
@@ -90,6 +112,13 @@ class _Json:
         """Print it at once."""
         print(line_of(event), flush=True)
 
+    def see_event(self, event: Mapping[str, Any]) -> None:
+        """Print it at once."""
+        print(json.dumps({"type": event.get("type"), "event": event}), flush=True)
+
+    def finish(self, words: str) -> None:
+        """Say nothing but what a program reads."""
+
 
 class _Lines:
     """For pipes, files and logs: the text as it came on stdout, everything else as lines on stderr."""
@@ -103,15 +132,32 @@ class _Lines:
     def __exit__(self, *_: object) -> None:
         """End the text's last line."""
         if self._last != "\n":
+            self._last = "\n"
             print(flush=True)
 
     def see(self, event: SessionEvent) -> None:
         """Pass its text on, or say what it is."""
-        if event.is_change:
-            print(f"resumable: {words_of(event)}", file=sys.stderr, flush=True)
-        elif text := text_of(event):
+        if event.is_end:
+            self.finish(words_of(event))
+        elif event.is_change:
+            self._tell(words_of(event))
+        else:
+            self.see_event(event.event)
+
+    def see_event(self, event: Mapping[str, Any]) -> None:
+        """Pass its text on."""
+        if text := text_of(event):
             print(text, end="", flush=True)
             self._last = text[-1]
+
+    def finish(self, words: str) -> None:
+        """End the text, and say it."""
+        self.__exit__()
+        self._tell(words)
+
+    @staticmethod
+    def _tell(words: str) -> None:
+        print(f"resumable: {words}", file=sys.stderr, flush=True)
 
 
 class _Terminal(Teletype):
@@ -131,10 +177,19 @@ class _Terminal(Teletype):
         """Show it; nothing that was shown as the answer ever moves."""
         if event.is_change:
             words = words_of(event)
-            self._told.append(words)
+            self.finish(words)
             self._do(words if event.type in _WAITING else "waiting for text")
-        elif text := text_of(event):
+        else:
+            self.see_event(event.event)
+
+    def see_event(self, event: Mapping[str, Any]) -> None:
+        """Show its text, or what the model does instead."""
+        if text := text_of(event):
             self.see_text(text)
-        elif event.type == "content_block_start":
-            block = event.event.get("content_block")
+        elif event.get("type") == "content_block_start":
+            block = event.get("content_block")
             self.see_block(str(block.get("type")) if isinstance(block, dict) else "")
+
+    def finish(self, words: str) -> None:
+        """Keep it until the answer is over."""
+        self._told.append(words)

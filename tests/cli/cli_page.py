@@ -26,15 +26,66 @@ CODES = """\
 
 | code | means |
 |---|---|
-| 0 | the command did what it was asked to; `demo`: every byte of the answer came; `run`: the answer is whole |
-| 1 | it did not; `demo`: the text differs, or the stream broke; `run`: the answer broke off or was refused |
-| 2 | the command line is wrong |
-| 3 | `run` has no key, or its key was refused |
+| 0 | the command did what it was asked to; `demo`: every byte of the answer came; \
+`run`, `sessions resume`: the answer is whole; `sessions tail`: the session is complete |
+| 1 | it did not; `demo`: the text differs, or the stream broke; \
+`run`, `sessions resume`: the answer broke off or was refused; `sessions tail`: the session failed or was cancelled; \
+`sessions cancel`: it was over already; the log of a session is damaged |
+| 2 | the command line is wrong: also an ID, a cursor or a store's URL that cannot be one |
+| 3 | `run` or `sessions resume` has no key, or its key was refused |
+| 4 | `sessions`: there is no such session, or no longer |
+| 5 | `sessions`: the store cannot be used |
 | 130 | interrupted by Ctrl-C |
 """
 
 MORE = """\
 The JSON of `run`, and how to use it: [ask from the shell](../how-to/run.md).
+How to use the commands of sessions: [find, follow and finish sessions](../how-to/sessions.md).
+"""
+
+SESSIONS = """\
+## `resumable sessions … --json`
+
+In ASCII. Durations and times are whole milliseconds, times since 1970 by the store's clock.
+Fields may be added; none is renamed or removed within a major version.
+
+`show` prints one object, `list` an array of them:
+
+| field | means |
+|---|---|
+| `session_id` | its ID |
+| `status` | `running`, `complete`, `failed`, `cancelled` or `orphaned` |
+| `is_held` | whether somebody may be writing it: its lease has not run out |
+| `holder` | who writes it, or wrote it last; `null` when nobody did |
+| `lease_left_ms` | until the lease runs out unless it is renewed; 0 when nobody has it |
+| `takeovers` | how often it went to another holder |
+| `last_seq` | number of events |
+| `cancel` | why it was asked to stop, or `null` |
+| `principal` | who it belongs to, or `null` |
+| `created_ms` | when it was opened |
+| `updated_ms` | its last write |
+| `model` | who was asked, or `null` |
+| `attempt` | requests so far, or `null` |
+| `strategy` | how the last of them continued the answer, or `null` |
+| `text_chars` | characters of the text, as of the last block that ended; or `null` |
+| `stop_reason` | how the model ended, or `null` |
+| `usage` | the API's `usage` of the whole message, or `null` |
+| `is_estimated` | whether some of it is an estimate |
+| `error` | what it failed of, or `null` |
+| `fields` | an object with whatever else there is in text |
+| `request` | with `show --request`: `path`, `body` and `headers`, without credentials |
+
+`events` and `tail` print one object a line for each entry; `resume` the same without `cursor`:
+
+| field | means |
+|---|---|
+| `cursor` | pass it to `--after` to go on behind this entry |
+| `type` | the API's type of event; or `session.opened`, `session.taken_over`, `session.released`, `session.lapsed`, \
+`session.orphaned`, `session.complete`, `session.failed`, `session.cancelled` |
+| `event` | the event; of a session's own `status`, `holder` and `last_seq` |
+
+`cancel` prints `session_id`, `holder` (who was asked to stop; `null` where it was ended in place) and `last_seq`;
+`delete` prints `session_id` and `is_deleted`.
 """
 
 FIELDS = """\
@@ -78,12 +129,18 @@ Fields may be added; none is renamed or removed within a major version.
 | `strategy` | how the model was asked to go on |
 """
 
-COMMANDS = ((), ("demo",), ("run",))
+COMMANDS = (
+    (),
+    ("demo",),
+    ("run",),
+    ("sessions",),
+    *(("sessions", name) for name in ("list", "show", "events", "tail", "resume", "cancel", "delete")),
+)
 
 
 def page() -> str:
     """Write the page."""
-    return "\n".join([HEAD, *map(helped, COMMANDS), CODES, MORE, FIELDS])
+    return "\n".join([HEAD, *map(helped, COMMANDS), CODES, MORE, SESSIONS, FIELDS])
 
 
 def helped(command: tuple[str, ...]) -> str:
