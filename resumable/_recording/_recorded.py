@@ -7,11 +7,13 @@ It stands where a driver stands: iterate over it for the caller's bytes. The two
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Protocol, Self, TypeAlias
+import math
+from typing import TYPE_CHECKING, Final, Protocol, Self, TypeAlias
 
 from resumable._core.errors import ResumableError
 from resumable._core.report import Report
 from resumable._core.store_errors import FencedError, LeaseHeldError, SessionEndedError, StoreError
+from resumable._drive import SystemClock
 from resumable.store import Marker, Status
 from resumable.store import Recorded as Event
 
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
     from ._terms import Terms
 
 _log = logging.getLogger("resumable")
+_CLOCK: Final = SystemClock()
+#: [s] So often it is looked whether a holder came back.
+_STRETCH: Final = 0.5
 #: Called before each request.
 Note: TypeAlias = "Callable[[], None]"
 
@@ -58,7 +63,7 @@ class Recorded:
         self._follower: Follower | None = None
         self._past = Past()
         self._delivered = 0
-        self._is_over = False
+        self._is_over = self._is_closed = False
         self.report = Report(session_id)
 
     @property
@@ -106,8 +111,8 @@ class Recorded:
             if out:
                 return out
 
-    def _acquire(self) -> None:
-        """Take the session's lease, if nobody has it."""
+    def _acquire(self) -> float:
+        """Take the session's lease, if nobody has it; give how long [s] somebody may, 0 when it was taken."""
         its, terms = self.report.session_id, self._terms
         try:
             self._journal = journal = Journal.open(
@@ -119,9 +124,12 @@ class Recorded:
                 durability=terms.durability,
                 store_outage=terms.store_outage,
             )
-        except (LeaseHeldError, SessionEndedError):
-            return
+        except LeaseHeldError as held:
+            return held.expires_in
+        except SessionEndedError:
+            return math.inf
         journal.on_cancel = self._cancel
+        return 0.0
 
     def _follow(self) -> bytes:
         """Read what the log holds next; where nobody writes it any more, become its writer."""
@@ -140,8 +148,21 @@ class Recorded:
                 raise StopIteration
             raise SessionEndedError(self.report.session_id, entry.status.value, entry.base)
         if self._journal is None and (isinstance(entry, Lapse) or not entry.holder):
-            self._acquire()
+            self._contend()
         return b""
+
+    def _contend(self) -> None:
+        """Take over where nobody writes, as soon as that is allowed, unless somebody does meanwhile."""
+        while (left := self._acquire()) and not self._is_closed:
+            _CLOCK.sleep(min(left, _STRETCH))
+            [there] = self._desk.store.look([self.report.session_id])
+            if (
+                isinstance(there, StoreError)
+                or there.last_seq > self._past.seq
+                or there.is_held
+                or there.status.is_over
+            ):
+                return  # The follower says what it is.
 
     def _follow_log(self) -> None:
         """Read the log from its beginning; what was delivered of it is not delivered again."""
@@ -234,6 +255,7 @@ class Recorded:
 
     def close(self) -> None:
         """Leave: what this process writes is cancelled, what it reads goes on."""
+        self._is_closed = True
         if self._follower is not None:
             self._follower.close()
         journal, driver = self._journal, self._driver

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Protocol, Self, TypeAlias
+import math
+from typing import TYPE_CHECKING, Final, Protocol, Self, TypeAlias
 
 from resumable._core.errors import ResumableError
 from resumable._core.report import Report
 from resumable._core.store_errors import FencedError, LeaseHeldError, SessionEndedError, StoreError
+from resumable._drive import SystemClock
 from resumable.store import Marker, Status
 from resumable.store import Recorded as Event
 
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
     from ._terms import Terms
 
 _log = logging.getLogger("resumable")
+_CLOCK: Final = SystemClock()
+#: [s] So often it is looked whether a holder came back.
+_STRETCH: Final = 0.5
 #: Called before each request.
 AsyncNote: TypeAlias = "Callable[[], Awaitable[None]]"
 
@@ -57,7 +62,7 @@ class AsyncRecorded:
         self._follower: AsyncFollower | None = None
         self._past = Past()
         self._delivered = 0
-        self._is_over = False
+        self._is_over = self._is_closed = False
         self._closing: asyncio.Future[None] | None = None
         self.report = Report(session_id)
 
@@ -106,8 +111,8 @@ class AsyncRecorded:
             if out:
                 return out
 
-    async def _acquire(self) -> None:
-        """Take the session's lease, if nobody has it."""
+    async def _acquire(self) -> float:
+        """Take the session's lease, if nobody has it; give how long [s] somebody may, 0 when it was taken."""
         its, terms = self.report.session_id, self._terms
         try:
             self._journal = journal = await AsyncJournal.open(
@@ -119,9 +124,12 @@ class AsyncRecorded:
                 durability=terms.durability,
                 store_outage=terms.store_outage,
             )
-        except (LeaseHeldError, SessionEndedError):
-            return
+        except LeaseHeldError as held:
+            return held.expires_in
+        except SessionEndedError:
+            return math.inf
         journal.on_cancel = self._cancel
+        return 0.0
 
     async def _follow(self) -> bytes:
         """Read what the log holds next; where nobody writes it any more, become its writer."""
@@ -140,8 +148,21 @@ class AsyncRecorded:
                 raise StopAsyncIteration
             raise SessionEndedError(self.report.session_id, entry.status.value, entry.base)
         if self._journal is None and (isinstance(entry, Lapse) or not entry.holder):
-            await self._acquire()
+            await self._contend()
         return b""
+
+    async def _contend(self) -> None:
+        """Take over where nobody writes, as soon as that is allowed, unless somebody does meanwhile."""
+        while (left := await self._acquire()) and not self._is_closed:
+            await _CLOCK.asleep(min(left, _STRETCH))
+            [there] = await self._desk.store.look([self.report.session_id])
+            if (
+                isinstance(there, StoreError)
+                or there.last_seq > self._past.seq
+                or there.is_held
+                or there.status.is_over
+            ):
+                return  # The follower says what it is.
 
     def _follow_log(self) -> None:
         """Read the log from its beginning; what was delivered of it is not delivered again."""
@@ -234,6 +255,7 @@ class AsyncRecorded:
 
     async def aclose(self) -> None:
         """Leave: what this process writes is cancelled, what it reads goes on."""
+        self._is_closed = True
         if self._follower is not None:
             await self._follower.aclose()
         journal, driver = self._journal, self._driver

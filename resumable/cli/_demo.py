@@ -7,12 +7,14 @@ import os
 import sys
 from typing import TYPE_CHECKING, Final
 
+from resumable._core.errors import ConfigurationError, ResumableError
 from resumable.cli._machine import Machine
 from resumable.cli._plain import Plain
 from resumable.cli._storm import brew
 
 if TYPE_CHECKING:
     from resumable.cli._storm import Storm
+    from resumable.cli._takeover import Takeover
     from resumable.cli._view import View
 
 _PACE: Final = 0.014
@@ -62,4 +64,16 @@ def watch(storm: Storm, view: View, pace: float = 0.0) -> int:
         finally:
             gc.unfreeze()
     view.show(outcome)
-    return 0 if outcome.is_identical else 1
+    takeover = _second_act(view, pace)
+    view.show_takeover(takeover)
+    return 0 if outcome.is_identical and (isinstance(takeover, ResumableError) or takeover.is_identical) else 1
+
+
+def _second_act(view: View, pace: float) -> Takeover | ResumableError:
+    from resumable.cli._takeover import take_over  # noqa: PLC0415  # Reason: as above
+
+    view.see_second_act()
+    try:
+        return take_over(pace)
+    except ConfigurationError as refused:  # No server program here: the act needs one, the library does not.
+        return refused

@@ -9,8 +9,10 @@ import resumable
 from resumable.cli._view import View
 
 if TYPE_CHECKING:
+    from resumable._core.errors import ResumableError
     from resumable.cli._passage import FailedAttempt, Heard, Outcome
     from resumable.cli._storm import Storm
+    from resumable.cli._takeover import Takeover
 
 
 class Machine(View):
@@ -18,10 +20,15 @@ class Machine(View):
 
     def __init__(self, storm: Storm) -> None:
         self._storm = storm
+        self._written: dict[str, Any] = {}
 
     def show(self, outcome: Outcome) -> None:
+        """Write the first act down."""
+        self._written = as_json(self._storm, outcome)
+
+    def show_takeover(self, takeover: Takeover | ResumableError) -> None:
         """Print the object; in ASCII, which every pipe can carry."""
-        print(json.dumps(as_json(self._storm, outcome), indent=2))
+        print(json.dumps({**self._written, "takeover": _takeover(takeover)}, indent=2))
 
 
 def as_json(storm: Storm, outcome: Outcome) -> dict[str, Any]:
@@ -42,6 +49,18 @@ def as_json(storm: Storm, outcome: Outcome) -> dict[str, Any]:
             for one in outcome.seams
         ],
         "bare_sdk": _heard(outcome.bare),
+    }
+
+
+def _takeover(takeover: Takeover | ResumableError) -> dict[str, Any]:
+    if isinstance(takeover, Exception):
+        return {"skipped": str(takeover)}
+    return {
+        "is_identical": takeover.is_identical,
+        "killed_after_bytes": len(takeover.killed.encode()),
+        "resumed_bytes": len(takeover.resumed.encode()),
+        "back_after_ms": _ms(takeover.back_after),
+        "requests": takeover.requests,
     }
 
 

@@ -9,8 +9,10 @@ from resumable.cli import _wording as wording
 from resumable.cli._view import View
 
 if TYPE_CHECKING:
+    from resumable._core.errors import ResumableError
     from resumable.cli._passage import FailedAttempt, Outcome
     from resumable.cli._storm import Storm
+    from resumable.cli._takeover import Takeover
 
 _WIDTHS: Final = (26, 31, 12, 10)
 _WIDTH: Final = 96
@@ -40,6 +42,14 @@ class Plain(View):
             lines = textwrap.wrap(paragraph, _WIDTH, initial_indent="  ", subsequent_indent="  ")
             print("\n".join(lines))
         print("", wording.verdict(outcome), wording.books(outcome), wording.bare(outcome), sep="\n")
+
+    def see_second_act(self) -> None:
+        """Say what is about to happen."""
+        print("", *wording.second_act(), sep="\n", flush=True)
+
+    def show_takeover(self, takeover: Takeover | ResumableError) -> None:
+        """Print what came of it."""
+        print(*wording.takeover(takeover), sep="\n")
 
 
 def marked(text: str, failed: list[FailedAttempt]) -> str:

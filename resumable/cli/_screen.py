@@ -22,8 +22,10 @@ from resumable.cli._view import View
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from resumable._core.errors import ResumableError
     from resumable.cli._passage import FailedAttempt, Heard, Outcome
     from resumable.cli._storm import Storm
+    from resumable.cli._takeover import Takeover
 
 _WIDTH: Final = 120
 _WIDE: Final = 100
@@ -72,6 +74,17 @@ class Screen(View):
         self._console.print(self._head())
         self._live.start()
         return self
+
+    def see_second_act(self) -> None:
+        """Say what is about to happen."""
+        self._console.print("", *wording.second_act(), sep="\n")
+
+    def show_takeover(self, takeover: Takeover | ResumableError) -> None:
+        """Print what came of it; the last line is the verdict."""
+        *lines, verdict = wording.takeover(takeover)
+        is_good = not isinstance(takeover, Exception) and takeover.is_identical
+        self._console.print(*lines, sep="\n", markup=False)
+        self._console.print(Text(verdict, style="bold green" if is_good else "bold yellow"))
 
     def __exit__(self, *exc_info: object) -> None:
         self._live.stop()

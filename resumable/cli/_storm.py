@@ -18,6 +18,9 @@ SCALE: Final = 100
 STALL: Final = 1.0
 """[s] The progress watchdog; a stall cannot be scaled, it has to be waited for."""
 
+LEASE: Final = 2.0
+"""[s] Of the second act: the shortest there is. The default of 15 is for processes that are not killed on purpose."""
+
 ANSWER: Final = """\
 A streamed answer is a promise kept in pieces. Each piece is a frame of a few bytes, and between any two of them a \
 great deal can happen: a load balancer is redeployed, a phone walks out of the Wi-Fi, a server sheds load, a proxy \
@@ -39,6 +42,11 @@ call, or between a block’s last word and its end. Tokens were paid for and bel
 caller set holds over all attempts together; and nothing, not one space, may appear twice or go missing. Count the \
 bytes: if the verdict says that they are identical, then seven things went wrong while you were reading this, and \
 none of them reached you."""
+
+
+def body() -> dict[str, Any]:
+    """Give the demo's request, without `stream`."""
+    return {"model": _MODEL, "max_tokens": 4096, "messages": [{"role": "user", "content": QUESTION}]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +109,7 @@ class Storm:
     @property
     def body(self) -> dict[str, Any]:
         """The request, without `stream`."""
-        return {"model": _MODEL, "max_tokens": 4096, "messages": [{"role": "user", "content": QUESTION}]}
+        return body()
 
     def upstream(self, pace: float = 0.0) -> ScriptedUpstream:
         """

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
+    from resumable._core.errors import ResumableError
     from resumable.cli._passage import FailedAttempt, Heard, Outcome
+    from resumable.cli._takeover import Takeover
 
 
 class View:
@@ -35,4 +37,11 @@ class View:
 
     def show(self, outcome: Outcome) -> None:
         """Show what came of it."""
+        raise NotImplementedError
+
+    def see_second_act(self) -> None:
+        """Learn that the second act begins: a process will be killed."""
+
+    def show_takeover(self, takeover: Takeover | ResumableError) -> None:
+        """Show what came of the second act, or why there was none."""
         raise NotImplementedError

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from resumable.cli._storm import SCALE, STALL
+from resumable.cli._storm import LEASE, SCALE, STALL
 
 if TYPE_CHECKING:
+    from resumable._core.errors import ResumableError
     from resumable.cli._passage import FailedAttempt, Heard, Outcome
     from resumable.cli._storm import Storm
+    from resumable.cli._takeover import Takeover
 
 COLUMNS: Final = ("what the network did", "what resumable did", "back after", "seam")
 _SECOND: Final = 1.0
@@ -88,3 +90,25 @@ def ending(heard: Heard, whole: int) -> str:
 
 def _error(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+def second_act() -> tuple[str, str]:
+    """Say what is about to happen in the second act."""
+    return (
+        "Second act: a process streams the same answer, its session in a store of its own, and is killed (kill -9).",
+        f"Another resumes the session by its ID as soon as the lease of {LEASE:g} s has run out.",
+    )
+
+
+def takeover(result: Takeover | ResumableError) -> list[str]:
+    """Say what came of the second act."""
+    if isinstance(result, Exception):
+        return [f"skipped: {result}"]
+    killed, resumed = result.killed.encode(), result.resumed.encode()
+    lines = [
+        f"killed after {len(killed):,} bytes; back after {span(result.back_after)}; {result.requests} requests",
+        f"… {result.killed[-40:]!r} | {result.resumed[len(result.killed) :][:40]!r} …",
+    ]
+    if result.is_identical:
+        return [*lines, f"identical: the two join byte for byte, {len(resumed):,} bytes in all"]
+    return [*lines, f"different: {len(resumed):,} bytes came back, and they are not those of the fault-free answer"]

@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import os
 import secrets
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from resumable._recording._desk import AsyncDesk, Desk
     from resumable._recording._terms import Terms
     from resumable.store import AsyncStore, Store
+
+_Opened: TypeAlias = "tuple[asyncio.Future[AsyncDesk], asyncio.Task[None]]"
 
 _MEMORY = "memory://"
 #: [s] Shorter leases expire while a server fails over or an event loop stalls.
@@ -51,7 +53,7 @@ class Keeping:
                 remedy = f"pass one of {', '.join(known)}"
                 raise ConfigurationError(argument=argument, problem=f"{given!r} is unknown", remedy=remedy)
         self._store = store
-        self._opening: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[AsyncStore]] = WeakKeyDictionary()
+        self._opened_in: WeakKeyDictionary[asyncio.AbstractEventLoop, _Opened] = WeakKeyDictionary()
         self._opened: Store | None = None
         self.terms = terms
 
@@ -78,14 +80,13 @@ class Keeping:
 
         if named.store is not None:
             return AsyncDesk.of(_checked(named.store, is_async=True))
+        if not self._is_url:
+            return AsyncDesk.of(_checked(self._store, is_async=True))
         loop = asyncio.get_running_loop()
-        if loop not in self._opening:
-            self._opening[loop] = loop.create_task(self._open())
-        return AsyncDesk.of(await asyncio.shield(self._opening[loop]))
-
-    async def _open(self) -> AsyncStore:
-        store: AsyncStore = await aopen_store(self._url) if self._is_url else _checked(self._store, is_async=True)
-        return store
+        if loop not in self._opened_in:
+            opened: asyncio.Future[AsyncDesk] = loop.create_future()
+            self._opened_in[loop] = opened, loop.create_task(_keep_open(self._url, opened))
+        return await asyncio.shield(self._opened_in[loop][0])
 
     @property
     def _is_url(self) -> bool:
@@ -99,6 +100,24 @@ class Keeping:
         """Say what a call's session is created with."""
         kept = Request.of(urlsplit(request.url)._replace(scheme="", netloc="").geturl(), body, request.headers)
         return Opening(kept.encode(), kept.hash, self.terms.principal, opening_fields(kept, policy))
+
+
+async def _keep_open(url: str, opened: asyncio.Future[AsyncDesk]) -> None:
+    """Open a store for a loop, and close it when the loop ends: it then cancels what still waits."""
+    from resumable._recording._desk import AsyncDesk
+
+    try:
+        store = await aopen_store(url)
+    except Exception as error:  # noqa: BLE001  # Reason: whatever it is, it is for who asked
+        opened.set_exception(error)
+        return
+    desk = AsyncDesk.of(store)
+    opened.set_result(desk)
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await desk.close()
+        await store.close()
 
 
 def _checked(store: Any, *, is_async: bool) -> Any:  # noqa: ANN401  # Reason: either colour's
