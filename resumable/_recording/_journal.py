@@ -17,7 +17,7 @@ from resumable._core.store_errors import FencedError, SessionEndedError, StoreEr
 from resumable.store import Status
 
 from ._ledger import Ledger
-from ._roster import check_takeover
+from ._roster import end_of, refuse_takeover, was_left
 from ._rules import Rules
 
 if TYPE_CHECKING:
@@ -223,7 +223,9 @@ class Journal(_Holder):
                 raise there
             if not isinstance(there, StoreError) and there.status is Status.RUNNING:
                 desk.vigil.told(desk.store.ping(), desk.now())
-                check_takeover(there, opening, min(desk.vigil.takeover_in(lease, desk.now()), lease))
+                wait = min(desk.vigil.takeover_in(lease, desk.now()), lease)
+                if wait > 0 and not was_left(desk.store.read(session_id, after=end_of(there), limit=1)):
+                    refuse_takeover(there, opening, wait)
             acquired = desk.store.acquire(session_id, new_holder(), duration=lease, ttl=ttl, opening=opening)
         except StoreUnavailableError as away:
             desk.vigil.away(away)
@@ -338,7 +340,9 @@ class AsyncJournal(_Holder):
                 raise there
             if not isinstance(there, StoreError) and there.status is Status.RUNNING:
                 desk.vigil.told(await desk.store.ping(), desk.now())
-                check_takeover(there, opening, min(desk.vigil.takeover_in(lease, desk.now()), lease))
+                wait = min(desk.vigil.takeover_in(lease, desk.now()), lease)
+                if wait > 0 and not was_left(await desk.store.read(session_id, after=end_of(there), limit=1)):
+                    refuse_takeover(there, opening, wait)
             acquired = await desk.store.acquire(session_id, new_holder(), duration=lease, ttl=ttl, opening=opening)
         except StoreUnavailableError as away:
             desk.vigil.away(away)

@@ -12,12 +12,12 @@ from resumable._core.store_errors import (
     SessionConflictError,
     StoreUnavailableError,
 )
-from resumable.store import Appended
+from resumable.store import Appended, Cursor, Marker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from resumable.store import Checkpoint, Lease, Opening, Vitals
+    from resumable.store import Checkpoint, Entry, Lease, Opening, Vitals
 
 _THIRD = 1 / 3  # of its duration: a lease outlives two renewals that were lost
 _TOGETHER = 1 / 6  # of its duration: what is due so soon goes along
@@ -83,7 +83,22 @@ class Vigil:
         return math.inf if self._is_away else max(0.0, self._since + lease - now)
 
 
-def check_takeover(there: Checkpoint, opening: Opening | None, wait: float) -> None:
+def end_of(there: Checkpoint) -> Cursor:
+    """Say where a reader is that has seen all that the last holder wrote."""
+    return Cursor(there.token, there.last_seq if there.last_seq > there.base else 0)
+
+
+def was_left(following: Sequence[Entry]) -> bool:
+    """
+    Whether the holder of a session gave it up of his own accord: then he has no wish to come back.
+
+    Args:
+        following: What the log holds behind his last event.
+    """
+    return any(isinstance(entry, Marker) and not entry.holder for entry in following)
+
+
+def refuse_takeover(there: Checkpoint, opening: Opening | None, wait: float) -> None:
     """
     Leave a running session alone while its holder has a right to come back.
 
@@ -94,12 +109,11 @@ def check_takeover(there: Checkpoint, opening: Opening | None, wait: float) -> N
 
     Raises:
         SessionConflictError: It was opened with another request.
-        LeaseHeldError: Something may be taken over only later.
+        LeaseHeldError: It may be taken over only later.
     """
-    if wait > 0:
-        if opening is not None and opening.request_hash != there.request_hash:
-            raise SessionConflictError(there.session_id)
-        raise LeaseHeldError(there.session_id, there.holder, max(there.lease_left, wait))
+    if opening is not None and opening.request_hash != there.request_hash:
+        raise SessionConflictError(there.session_id)
+    raise LeaseHeldError(there.session_id, there.holder, max(there.lease_left, wait))
 
 
 class _Kept:
