@@ -234,7 +234,7 @@ class Follower(_Course):
             LogLostError: Half of the session is gone.
             StoreUnavailableError: The store did not answer for as long as patience lasts, or is closed.
         """
-        while not self._ready:
+        while self._is_closed or not self._ready:
             if self._is_over or self._is_closed:
                 self.close()
                 raise StopIteration
@@ -300,7 +300,7 @@ class AsyncFollower(_Course):
 
     async def __anext__(self) -> Followed:
         """As `Follower.__next__`; ends with `StopAsyncIteration`."""
-        while not self._ready:
+        while self._is_closed or not self._ready:
             if self._is_over or self._is_closed:
                 await self.aclose()
                 raise StopAsyncIteration
