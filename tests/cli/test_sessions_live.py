@@ -28,7 +28,7 @@ QUESTION = "Tell me a long story."
 
 # A session in the memory of the process on the terminal: written, left, taken over and ended while it is followed.
 SCENE = """
-import json, sys, threading, time
+import json, sys, threading
 from resumable.cli import main
 from resumable.store import Append, Opening, Status
 from resumable.store._url import open_store
@@ -41,8 +41,15 @@ lease = store.acquire("story", "host:1", duration=0.4, ttl=60, opening=opening).
 store.append([Append(lease, 1, [event("Hello"), event(" wor")])])
 """
 FOLLOWED = """
+from resumable.cli._sessions_tail import _Terminal
+say, said = _Terminal._say, threading.Event()
+def noted(self, frame):
+    say(self, frame)
+    if "silent" in (self._doing or ""):
+        said.set()
+_Terminal._say = noted
 def write():
-    time.sleep(1.5)
+    said.wait(60)
     second = store.acquire("story", "host:2", duration=60, ttl=60).lease
     store.append([Append(second, 3, [event("ld\\x1b[31m.")], end=Status.COMPLETE)])
 threading.Thread(target=write).start()
