@@ -41,6 +41,7 @@ TWINS: tuple[tuple[str, str, str], ...] = (
     (RECORDED, "Recorded.start", "AsyncRecorded.start"),
     (RECORDED, "Recorded.__next__", "AsyncRecorded.__anext__"),
     (RECORDED, "Recorded._acquire", "AsyncRecorded._acquire"),
+    (RECORDED, "Recorded._contend", "AsyncRecorded._contend"),
     (RECORDED, "Recorded._follow", "AsyncRecorded._follow"),
     (RECORDED, "Recorded._go_on", "AsyncRecorded._go_on"),
     (RECORDED, "Recorded._produce", "AsyncRecorded._produce"),
@@ -64,6 +65,15 @@ TWINS: tuple[tuple[str, str, str], ...] = (
         ("store/_redis.py", f"RedisStore.{name}", f"AsyncRedisStore.{name}")
         for name in (*STORE_METHODS, "_drive", "_send", "_exchange")
     ),
+    *(
+        ("store/_redis_routed.py", f"RoutedStore.{name}", f"AsyncRoutedStore.{name}")
+        for name in ("close", "_send", "_deliver", "_carry")
+    ),
+    *(
+        ("store/_redis_cluster.py", f"ClusterStore.{name}", f"AsyncClusterStore.{name}")
+        for name in ("wait", "wake", "ping", "close")
+    ),
+    ("store/_redis_nodes.py", "Nodes.close", "AsyncNodes.close"),
 )
 # Files whose every `async def` must stand in TWINS.
 COLOURED = (
@@ -76,11 +86,16 @@ COLOURED = (
     "store/_interface.py",
     "store/_memory_stores.py",
     "store/_redis.py",
+    "store/_redis_cluster.py",
+    "store/_redis_nodes.py",
+    "store/_redis_routed.py",
     "_recording/_recorded_async.py",
 )
 # Async functions of those files that have no twin, with the reason.
 SINGLE: dict[str, str] = {
     "middleware/_wire.py::_Patience.read": "a thread's read cannot be cancelled",
+    "store/_redis_cluster.py::AsyncClusterStore._rings": "an event of a loop waits without a limit",
+    "store/_redis_routed.py::AsyncRoutedStore._take": "tasks ask several servers at once, a thread one after another",
     "store/_memory_stores.py::AsyncMemoryStore._wait_for": "a condition of threads is not an event of a loop",
 }
 # Async words and what they are in the sync half; whole words, also inside docstrings' absence.
