@@ -1,0 +1,80 @@
+"""
+A process that follows, for the benchmark of the store: it prints `ready`, then what it saw, as JSON.
+
+    python benchmarks/_store_readers.py <url> <ours or assistant-stream> <followers> <session> [<session> ...]
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import redis.asyncio
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a checkout, installed or not
+
+from benchmarks._store_writers import stamp_of
+from resumable._recording._desk import AsyncDesk
+from resumable._recording._follow import AsyncFollower
+from resumable.store import Recorded
+from resumable.store._redis import AsyncRedisStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+async def ours(url: str, names: list[str], note: Callable[[bytes], None]) -> None:
+    """Follow with the library."""
+    store = AsyncRedisStore.from_url(url)
+    desk = AsyncDesk.of(store)
+
+    async def follow(name: str) -> None:
+        async with AsyncFollower(desk, name) as follower:
+            async for entry in follower:
+                if isinstance(entry, Recorded):
+                    note(entry.event)
+
+    async with asyncio.TaskGroup() as group:
+        for name in names:
+            group.create_task(follow(name))
+    await desk.close()
+    await store.close()
+
+
+async def assistant_stream(url: str, names: list[str], note: Callable[[bytes], None]) -> None:
+    """Follow with assistant-ui's store."""
+    package: Any = import_module("assistant_stream.resumable.stores.redis")
+    client = redis.asyncio.Redis.from_url(url)
+    store = package.create_redis_resumable_stream_store(client)
+
+    async def follow(name: str) -> None:
+        async for entry in store.read(name, "", asyncio.Event()):
+            note(entry.chunk)
+
+    await asyncio.gather(*(follow(name) for name in names))
+    await client.aclose()
+
+
+async def main() -> None:
+    """Follow to the end, and say how late everything was."""
+    url, kind, followers, *sessions = sys.argv[1:]
+    names = [sessions[number % len(sessions)] for number in range(int(followers))]
+    lags: list[float] = []
+    follow = ours if kind == "ours" else assistant_stream
+    task = asyncio.create_task(follow(url, names, lambda raw: lags.append(time.monotonic() - stamp_of(raw))))
+    await asyncio.sleep(0.3)
+    print("ready", flush=True)
+    cpu = time.process_time()
+    await task
+    lags.sort()
+    said = {"seen": len(lags), "p50": lags[len(lags) // 2], "p99": lags[len(lags) * 99 // 100]}
+    print(json.dumps(said | {"cpu": time.process_time() - cpu}), flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
