@@ -42,11 +42,13 @@ class Command(NamedTuple):
         words: As on the wire; for a script its keys and arguments.
         script: The script to run, if it is one.
         keys: How many of its words are keys.
+        near: Key of the server that is meant, for a command without keys; empty when any will do.
     """
 
     words: Sequence[Word]
     script: _scripts.Script | None = None
     keys: int = 0
+    near: str = ""
 
 
 Flight: TypeAlias = Sequence[Command]

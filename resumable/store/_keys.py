@@ -49,6 +49,10 @@ class Keys(NamedTuple):
         stem = f"{self.prefix}:{{{session_id}}}"
         return f"{stem}:meta", f"{stem}:log", f"{stem}:request"
 
+    def replica(self, session_id: str) -> str:
+        """Key that is written so that a replica can be waited for; in the slot of a session."""
+        return f"{self.prefix}:{{{session_id}}}:replica"
+
     @property
     def active(self) -> str:
         """Index of sessions that somebody should look at, by when."""

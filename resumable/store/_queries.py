@@ -21,7 +21,7 @@ from . import _scripts
 from ._commands import CONTROL_KEPT, Command, Plan, run, sound
 from ._keys import OPAQUE_FIELDS, Keys
 from ._records import MAX_EVENTS, Cancels, Checkpoint, Cursor, Entry, Status, Vitals
-from ._replies import check_chain, check_found, entries, entry_id, looked
+from ._replies import Reply, check_chain, check_found, entries, entry_id, looked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -99,13 +99,17 @@ def wait(
         if log not in by_log:
             woken[0] = raw[-1][0]
             continue
-        session_id = by_log[log]
-        try:
-            following = entries(session_id, raw)
-            check_chain(session_id, after[session_id] if after[session_id] != (0, 0) else None, following)
-            found[session_id] = following
-        except (LogRewoundError, SeqExpiredError) as exc:
-            found[session_id] = exc
+        found[by_log[log]] = following(by_log[log], after[by_log[log]], raw)
+    return found
+
+
+def following(session_id: str, after: Cursor, raw: Sequence[Reply]) -> Sequence[Entry] | StoreError:
+    """Read what follows a cursor, or say that the log does not go on from there."""
+    try:
+        found = entries(session_id, raw)
+        check_chain(session_id, after if after != (0, 0) else None, found)
+    except (LogRewoundError, SeqExpiredError) as exc:
+        return exc
     return found
 
 
@@ -149,11 +153,11 @@ def list_sessions(
     names: Keys, status: Status | None, principal: str | None, ages: tuple[float, float | None], limit: int
 ) -> Plan[Sequence[Checkpoint]]:
     """Plan `Store.list`; what the index names and the store no longer has is dropped from it."""
-    [reply] = yield [Command(("TIME",))]
+    index = names.principal(principal) if principal else names.all_sessions
+    [reply] = yield [Command(("TIME",), near=index)]  # By the clock that its scores are of.
     now_ms = int(sound(reply)[0]) * 1000 + int(reply[1]) // 1000
     newest = now_ms - round(ages[0] * 1000)
     oldest = "-inf" if ages[1] is None else str(now_ms - round(ages[1] * 1000))
-    index = names.principal(principal) if principal else names.all_sessions
     found: list[Checkpoint] = []
     gone: list[str] = []
     for at in range(0, 2**31, _PAGE):
@@ -173,7 +177,7 @@ def list_sessions(
 
 def due(names: Keys, limit: int) -> Plan[Sequence[str]]:
     """Plan `Store.due`; what is over or gone is dropped from the index."""
-    [reply] = yield [Command(("TIME",))]
+    [reply] = yield [Command(("TIME",), near=names.active)]
     now_ms = int(sound(reply)[0]) * 1000 + int(reply[1]) // 1000
     [reply] = yield [Command(("ZRANGEBYSCORE", names.active, "-inf", now_ms, "LIMIT", 0, limit))]
     ids = [raw.decode() for raw in sound(reply)]
@@ -198,13 +202,23 @@ def delete(names: Keys, session_id: str) -> Plan[bool]:
     return bool(sound(count))
 
 
+#: What `Store.ping` sends.
+PING = (Command(("PING",)), Command(("INFO", "server")), Command(("INFO", "replication")))
+
+
 def ping() -> Plan[Vitals]:
     """Plan `Store.ping`; where INFO is forbidden or unknown, the store says no more than that it is there."""
-    pong, server, replication = yield [
-        Command(("PING",)),
-        Command(("INFO", "server")),
-        Command(("INFO", "replication")),
-    ]
+    return vitals((yield PING))
+
+
+def vitals(replies: Sequence[Reply]) -> Vitals:
+    """
+    Read the answers to a ping.
+
+    Raises:
+        StoreError: The first of them is an error.
+    """
+    pong, server, replication = replies
     sound(pong)
     told = {**_told(server), **_told(replication)}
     uptime = told.get("uptime_in_seconds")

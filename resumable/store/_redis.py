@@ -188,9 +188,12 @@ class RedisStore:
                 replies[i] = answer
         return [error_of(reply) if isinstance(reply, Exception) else reply for reply in replies]
 
-    def _exchange(self, client: Client, commands: Sequence[Sequence[Word]]) -> Replies:
+    def _check_open(self) -> None:
         if self._is_closed:
             raise StoreUnavailableError(reason="closed", cause_name=type(self).__name__, retryable=False)
+
+    def _exchange(self, client: Client, commands: Sequence[Sequence[Word]]) -> Replies:
+        self._check_open()
         with map_errors():
             if len(commands) == 1:
                 try:
@@ -345,9 +348,12 @@ class AsyncRedisStore:
                 replies[i] = answer
         return [error_of(reply) if isinstance(reply, Exception) else reply for reply in replies]
 
-    async def _exchange(self, client: AsyncClient, commands: Sequence[Sequence[Word]]) -> Replies:
+    def _check_open(self) -> None:
         if self._is_closed:
             raise StoreUnavailableError(reason="closed", cause_name=type(self).__name__, retryable=False)
+
+    async def _exchange(self, client: AsyncClient, commands: Sequence[Sequence[Word]]) -> Replies:
+        self._check_open()
         with map_errors():
             if len(commands) == 1:
                 try:

@@ -65,12 +65,7 @@ def connect(url: str) -> Clients:
     Raises:
         ConfigurationError: The URL is none that can work.
     """
-    parsed = _parsed(parse_url, url)
-    pool: Any = BlockingConnectionPool  # Reason: its constructor is not annotated
-    return Clients(
-        redis.Redis.from_pool(pool(**parsed, **_quick(), retry=Retry(_BACKOFF, RETRIES, LOST_CONNECTION))),
-        redis.Redis.from_pool(pool(**parsed, **_blocking(), retry=Retry(_BACKOFF, 0))),
-    )
+    return connect_to(settings_of(url), retries=RETRIES)
 
 
 def aconnect(url: str) -> AsyncClients:
@@ -80,14 +75,48 @@ def aconnect(url: str) -> AsyncClients:
     Raises:
         ConfigurationError: The URL is none that can work.
     """
-    parsed = _parsed(aparse_url, url)
+    return aconnect_to(asettings_of(url), retries=RETRIES)
+
+
+def settings_of(url: str) -> dict[str, Any]:
+    """
+    Read what a URL says about connections.
+
+    Raises:
+        ConfigurationError: The URL is none that can work.
+    """
+    return _parsed(parse_url, url)
+
+
+def asettings_of(url: str) -> dict[str, Any]:
+    """As `settings_of`, for asyncio."""
+    return _parsed(aparse_url, url)
+
+
+def connect_to(settings: Mapping[str, Any], *, retries: int) -> Clients:
+    """
+    Make the sync clients of one server; nothing is sent yet.
+
+    Args:
+        settings: As `settings_of` gives them.
+        retries: How often to send again after a lost connection.
+    """
+    pool: Any = BlockingConnectionPool  # Reason: its constructor is not annotated
+    return Clients(
+        redis.Redis.from_pool(pool(**settings, **_quick(), retry=Retry(_BACKOFF, retries, LOST_CONNECTION))),
+        redis.Redis.from_pool(pool(**settings, **_blocking(), retry=Retry(_BACKOFF, 0))),
+    )
+
+
+def aconnect_to(settings: Mapping[str, Any], *, retries: int) -> AsyncClients:
+    """As `connect_to`, for asyncio."""
     lost: Any = LOST_CONNECTION  # Reason: declared as redis-py's own errors only, which is where its slips come from
     return AsyncClients(
         redis.asyncio.Redis.from_pool(
-            AsyncBlockingConnectionPool(**parsed, **_quick(), retry=AsyncRetry(_BACKOFF, RETRIES, lost))
+            AsyncBlockingConnectionPool(**settings, **_quick(), retry=AsyncRetry(_BACKOFF, retries, lost))
         ),
         redis.asyncio.Redis.from_pool(
-            AsyncBlockingConnectionPool(**parsed, **_blocking(), retry=AsyncRetry(_BACKOFF, 0))
+            AsyncBlockingConnectionPool(**settings, **_blocking(), retry=AsyncRetry(_BACKOFF, 0))
         ),
     )
 

@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 from resumable._core.errors import ConfigurationError
 
 from ._embedded import open_embedded
+from ._fleet import FLEETS, fault_of
 from ._memory_shared import AsyncSharedMemoryStore, SharedMemoryStore
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 #: Where a URL may stand when no argument names one; the first that is set and not empty applies.
 VARIABLES = ("RESUMABLE_URL", "REDIS_URL")
 
-SCHEMES = ("embedded", "memory", "redis", "rediss", "unix")
+SCHEMES = ("embedded", "memory", "redis", "rediss", "unix", *FLEETS)
 _REMEDY = "pass redis://host:port/0, rediss://host:port/0, unix:///path/to/socket, embedded:// or memory://"
 # Words a user may well have, and what to write instead.
 _INSTEAD = {
@@ -35,7 +36,6 @@ _INSTEAD = {
     "http": "a Redis that is reached by HTTP cannot hold sessions: pass the address of its Redis protocol",
     "https": "a Redis that is reached by HTTP cannot hold sessions: pass the address of its Redis protocol",
 }
-_RESERVED = re.compile(r"rediss?\+(cluster|sentinel)")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
@@ -91,7 +91,7 @@ def parse_url(url: str, origin: str) -> Address:
     problem, remedy = _fault(url)
     if problem:
         raise ConfigurationError(origin, problem, remedy)
-    return Address(origin, urlsplit(url).scheme, url)
+    return Address(origin, url.partition("://")[0].lower(), url)
 
 
 def open_store(url: str | None = None, *, prefix: str = "resumable") -> Store:
@@ -102,8 +102,9 @@ def open_store(url: str | None = None, *, prefix: str = "resumable") -> Store:
     until it answers, some 50 ms for an empty one.
 
     Args:
-        url: `redis://`, `rediss://`, `unix://`, `embedded://` (or `embedded:///directory`), `memory://`; without it
-            `RESUMABLE_URL`, then `REDIS_URL`, then the embedded server. All `memory://` stores of a process are one.
+        url: `redis://`, `rediss://`, `unix://`, `redis+cluster://`, `redis+sentinel://` (or `rediss+…`), `embedded://`
+            (or `embedded:///directory`), `memory://`; without it `RESUMABLE_URL`, then `REDIS_URL`, then the embedded
+            server. All `memory://` stores of a process are one.
         prefix: First part of every key's name.
 
     Raises:
@@ -117,10 +118,10 @@ def open_store(url: str | None = None, *, prefix: str = "resumable") -> Store:
         from ._embedded_store import EmbeddedStore  # noqa: PLC0415  # Reason: imports redis-py, an extra
 
         return EmbeddedStore(open_embedded(_home(address)), prefix=prefix)
-    from ._redis import RedisStore  # noqa: PLC0415  # Reason: imports redis-py, an extra
+    from ._redis_cluster import server_store  # noqa: PLC0415  # Reason: imports redis-py, an extra
 
     try:
-        return RedisStore.from_url(address.url, prefix=prefix)
+        return server_store(address.url, is_fleet=address.scheme in FLEETS, prefix=prefix)
     except ConfigurationError as refused:
         raise _by(address, refused) from refused
 
@@ -135,10 +136,10 @@ async def aopen_store(url: str | None = None, *, prefix: str = "resumable") -> A
         from ._embedded_store import AsyncEmbeddedStore  # noqa: PLC0415  # Reason: imports redis-py, an extra
 
         return AsyncEmbeddedStore(await asyncio.to_thread(open_embedded, _home(address)), prefix=prefix)
-    from ._redis import AsyncRedisStore  # noqa: PLC0415  # Reason: imports redis-py, an extra
+    from ._redis_cluster import aserver_store  # noqa: PLC0415  # Reason: imports redis-py, an extra
 
     try:
-        return AsyncRedisStore.from_url(address.url, prefix=prefix)
+        return aserver_store(address.url, is_fleet=address.scheme in FLEETS, prefix=prefix)
     except ConfigurationError as refused:
         raise _by(address, refused) from refused
 
@@ -165,10 +166,10 @@ def _fault(url: str) -> tuple[str, str]:
     if scheme is None:
         return "not a URL", _REMEDY
     word = scheme[1].lower()
-    if _RESERVED.fullmatch(word):
-        return f"{word}:// is reserved and cannot be used yet", "name one server: redis://host:port/0"
     if word not in SCHEMES:
         return f"{word}:// is not the URL of a store", _INSTEAD.get(word, _REMEDY)
+    if word in FLEETS:
+        return fault_of(url)
     try:
         parts = urlsplit(url)
         _ = parts.port  # raises where it is no number
