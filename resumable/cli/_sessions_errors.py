@@ -10,21 +10,13 @@ from resumable.cli._exits import FAILED, WRONG
 NO_SESSION: Final = 4
 NO_STORE: Final = 5
 
-CODES: Final[dict[type[resumable.ResumableError], int]] = {
+CODES: Final[dict[type[Exception], int]] = {
     resumable.ConfigurationError: WRONG,
     resumable.CursorError: WRONG,
     resumable.SessionNotFoundError: NO_SESSION,
     resumable.StoreUnavailableError: NO_STORE,
-    resumable.DivergedError: FAILED,
-    resumable.FencedError: FAILED,
-    resumable.LeaseHeldError: FAILED,
-    resumable.LogLostError: FAILED,
-    resumable.LogRewoundError: FAILED,
-    resumable.SeqExpiredError: FAILED,
-    resumable.SessionConflictError: FAILED,
-    resumable.SessionEndedError: FAILED,
-    resumable.SessionSchemaError: FAILED,
 }
+"""Every other error is 1."""
 
 
 def code_of(error: resumable.ResumableError) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from itertools import islice
 
 import pytest
 from hypothesis import given
@@ -10,10 +11,11 @@ from hypothesis import strategies as st
 
 from resumable._core.store_errors import SessionNotFoundError, StoreUnavailableError
 from resumable._recording import _hub
-from resumable._recording._follow import Follower
+from resumable._recording._follow import Follower, Lapse
 from resumable._recording._hub import backoff
 from resumable._recording._taps import LOOK_LIMIT, Feed, Taps
-from resumable.store import Checkpoint, Cursor, Marker, Recorded, Status
+from resumable.store import AsyncMemoryStore, Checkpoint, Cursor, Marker, MemoryStore, Recorded, Status
+from resumable.testing._conformance_scene import until
 from tests.recording.scenes import Author, Desk, Reader, scene_of
 
 TOKEN = 1000
@@ -226,3 +228,63 @@ def test_a_hub_that_nobody_needs_ends(colour):
             if colour == "sync" and runs is not None:
                 runs.join(10)
             assert len(scene.hub._taps) == 0
+
+
+def test_everybody_is_looked_at_after_an_outage():
+    """When the store is back, nobody knows what became of a session meanwhile: each is looked at at once."""
+    taps = Taps()
+    feeds = [fed(taps, 0, name) for name in ("one", "two")]
+    taps.looked(["one", "two"], [held("one"), held("two")], 0.0)
+    assert taps.due(1.0) == []
+    taps.lost(StoreUnavailableError("connection", "ConnectionError"), 1.0)
+    taps.arrived(taps.cursors(), {}, 2.0)
+    assert (taps.due(2.0), len(feeds)) == (["one", "two"], 2)
+    taps.looked(["one", "two"], [held("one"), held("two")], 2.0)
+    taps.arrived(taps.cursors(), {}, 2.5)
+    assert taps.due(2.5) == []
+
+
+@pytest.mark.parametrize("colour", ["sync", "async"])
+def test_who_joins_ends_the_wait_that_is_under_way(colour):
+    """A log that is added while the hub waits is waited on at once, not when the wait is over; one waking is enough."""
+    woken: list[int] = []
+
+    class Waking(MemoryStore):
+        def wake(self):
+            woken.append(1)
+            super().wake()
+
+    class AsyncWaking(AsyncMemoryStore):
+        async def wake(self):
+            woken.append(1)
+            await super().wake()
+
+    with scene_of(colour, (Waking, AsyncWaking)) as scene:
+        authors = [Author(scene, name) for name in ("one", "two")]
+        first = Reader(scene.follow("one"))
+        until(lambda: scene.hub._is_waiting and scene.hub._taps.until_look(scene.clock.now()) > 0)
+        assert woken == []
+        second = Reader(scene.follow("two"))
+        until(lambda: bool(woken))
+        for author, reader in zip(authors, (first, second), strict=True):
+            author.do("end")
+            assert reader.result() == author.log
+
+
+@pytest.mark.parametrize("hint", [held(left=0.0), held(status=Status.COMPLETE), SessionNotFoundError("s")])
+def test_a_hint_is_believed_where_the_log_has_nothing_more(hint, monkeypatch):
+    """What the hub heard of a session is forgotten where reading brings entries, and else it is the truth."""
+    with scene_of("sync") as scene:
+        monkeypatch.setattr(scene.hub, "_start", lambda: None)
+        author = Author(scene)
+        follower = scene.follow()
+        assert isinstance(next(follower), Marker)
+        author.write(1)
+        follower.feed.hint(hint)
+        assert isinstance(next(follower), Recorded)
+        follower.feed.hint(hint)
+        if isinstance(hint, Exception):
+            with pytest.raises(SessionNotFoundError):
+                next(follower)
+        else:
+            assert list(islice(follower, 1)) == ([] if hint.status.is_over else [Lapse(0.0, "h", Status.RUNNING)])
