@@ -47,9 +47,17 @@ TWINS: tuple[tuple[str, str, str], ...] = (
     (RECORDED, "Recorded._produce", "AsyncRecorded._produce"),
     (RECORDED, "Recorded._write", "AsyncRecorded._write"),
     (RECORDED, "Recorded._note", "AsyncRecorded._note"),
+    (RECORDED, "Recorded._step_down", "AsyncRecorded._step_down"),
     (RECORDED, "Recorded._read_on", "AsyncRecorded._read_on"),
     (RECORDED, "Recorded._end", "AsyncRecorded._end"),
     (RECORDED, "Recorded.close", "AsyncRecorded.aclose"),
+    *(
+        ("_recording/_journal.py", f"Journal.{name}", f"AsyncJournal.{name}")
+        for name in ("open", "_acquire", "write", "end", "release", "_write", "_judge")
+    ),
+    ("_recording/_flight.py", "Flight.append", "AsyncFlight.append"),
+    ("_recording/_flight.py", "Flight._send", "AsyncFlight._send"),
+    ("_recording/_keeper.py", "Keeper._renew", "AsyncKeeper._renew"),
     ("middleware/_bedrock.py", "Decoded.__next__", "AsyncDecoded.__anext__"),
     ("middleware/_bedrock.py", "Reframed.__next__", "AsyncReframed.__anext__"),
     ("middleware/_bedrock.py", "Reframed.close", "AsyncReframed.aclose"),
@@ -61,6 +69,7 @@ TWINS: tuple[tuple[str, str, str], ...] = (
     ("middleware/_wire.py", "SDKWire.close", "AsyncSDKWire.close"),
     *(("store/_interface.py", f"Store.{name}", f"AsyncStore.{name}") for name in STORE_METHODS),
     *(("store/_memory_stores.py", f"MemoryStore.{name}", f"AsyncMemoryStore.{name}") for name in STORE_METHODS),
+    *(("store/_sealed.py", f"SealedStore.{name}", f"AsyncSealedStore.{name}") for name in (*STORE_METHODS, "_look")),
     *(
         ("store/_redis.py", f"RedisStore.{name}", f"AsyncRedisStore.{name}")
         for name in (*STORE_METHODS, "_drive", "_send", "_exchange")
@@ -83,16 +92,31 @@ COLOURED = (
     "middleware/_splice.py",
     "middleware/_threads.py",
     "middleware/_wire.py",
+    "_recording/_flight.py",
+    "_recording/_journal.py",
+    "_recording/_keeper.py",
     "store/_interface.py",
     "store/_memory_stores.py",
     "store/_redis.py",
     "store/_redis_cluster.py",
     "store/_redis_nodes.py",
     "store/_redis_routed.py",
+    "store/_sealed.py",
     "_recording/_recorded_async.py",
 )
 # Async functions of those files that have no twin, with the reason.
 SINGLE: dict[str, str] = {
+    **dict.fromkeys(
+        (f"_recording/_flight.py::AsyncFlight.{name}" for name in ("carry", "flush", "_run", "_fly")),
+        "whoever waits takes a flight off in threads; in a loop one task does",
+    ),
+    **dict.fromkeys(
+        (
+            f"_recording/_keeper.py::AsyncKeeper.{name}"
+            for name in ("close", "_keep", "_listen", "_is_needed", "_change")
+        ),
+        "a condition of threads is not an event of a loop",
+    ),
     "middleware/_wire.py::_Patience.read": "a thread's read cannot be cancelled",
     "store/_redis_cluster.py::AsyncClusterStore._rings": "an event of a loop waits without a limit",
     "store/_redis_routed.py::AsyncRoutedStore._take": "tasks ask several servers at once, a thread one after another",
@@ -100,6 +124,7 @@ SINGLE: dict[str, str] = {
 }
 # Async words and what they are in the sync half; whole words, also inside docstrings' absence.
 SYNC_WORDS = {
+    "AsyncDesk": "Desk",
     "AsyncDriver": "Driver",
     "AsyncFollower": "Follower",
     "AsyncIterator": "Iterator",
