@@ -40,8 +40,11 @@ def until(is_so: Callable[[], object], what: str) -> None:
 def caught_up(primary: Server) -> bool:
     """Say whether a replica has all there is; one that has just come gets nothing until it has said so itself."""
     with primary.client as client:
-        offsets = client.info("replication")
-        return int(offsets["connected_slaves"]) == 1 and offsets["slave0"]["offset"] == offsets["master_repl_offset"]
+        for i in range(1000):
+            with suppress(redis.exceptions.MovedError):
+                client.set(f"probe:{i}", 1, px=1000)  # WAIT is about what this connection has written.
+                return bool(client.wait(1, 2000))
+    raise AssertionError(primary)
 
 
 @contextmanager

@@ -16,7 +16,8 @@ from resumable.store._places import slot_of
 from resumable.store._url import aopen_store, open_store
 from resumable.testing import STORE_CHECKS
 from resumable.testing._conformance_portal import in_portal
-from resumable.testing._conformance_scene import opened, raises
+from resumable.testing._conformance_scene import opened, raises, write
+from tests.pages import read, section
 from tests.store.clusters import cluster, shared_cluster, shared_trio, trio, until
 from tests.store.loads import LOG, NAMES, Load, events
 from tests.store.stores import KEPT, LONG
@@ -145,3 +146,32 @@ def test_a_planned_failover(cluster, load):
         cluster.fail_over(cluster.owner(LOG))
     load.check()
     assert not load.rewound
+
+
+@pytest.mark.parametrize("kind", ["cluster", "trio"])
+def test_the_rights_are_enough(request, kind):
+    """A user with the rights that the pages list keeps sessions, waits for a replica and lists, and nothing is open."""
+    servers = request.getfixturevalue(kind)
+    rights = section(read("docs/reference/redis-keys.md"), "## Rights").partition("```text\n")[2].partition("```")[0]
+    extra = ["+cluster|slots", "+wait"]
+    assert all(f"`{right}`" in read("docs/how-to/cluster.md") for right in extra)
+    nodes = servers.nodes if kind == "cluster" else servers.servers
+    for node in nodes:
+        with node.client as client:
+            client.execute_command(*rights.replace(">password", ">sesame").split(), *extra)
+    url = servers.url.replace("://", "://resumable:sesame@") + "?durability=replica"
+    store = open_store(url)
+    try:
+        lease = opened(store, "s0")
+        write(store, lease, 1, b"a")
+        assert store.wait({"s0": Cursor(lease.token, 0)}, 1.0)
+        store.cancel("s0")
+        store.release(lease)
+        assert [one.session_id for one in store.list()] == ["s0"]
+        assert store.ping().run_id
+        assert store.delete("s0")
+    finally:
+        store.close()
+        for node in nodes:
+            with node.client as client:
+                client.acl_deluser("resumable")
