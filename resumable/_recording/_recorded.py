@@ -62,8 +62,8 @@ class Recorded:
         self._driver: Driver | None = None
         self._follower: Follower | None = None
         self._past = Past()
-        self._delivered = 0
-        self._is_over = self._is_closed = False
+        self._delivered = 0  # Seq of the last event that the caller has; the log may hold more.
+        self._is_over = self._is_closed = self._is_lost = False
         self.report = Report(session_id)
 
     @property
@@ -128,7 +128,8 @@ class Recorded:
             return held.expires_in
         except SessionEndedError:
             return math.inf
-        journal.on_cancel = self._cancel
+        journal.on_cancel = self._stop
+        journal.on_lost = self._lose
         return 0.0
 
     def _follow(self) -> bytes:
@@ -140,7 +141,10 @@ class Recorded:
         if isinstance(entry, Event):
             frame = frame_of(entry.event)
             self._past.read(frame, entry.seq)
-            return frame if entry.seq > self._delivered else b""
+            if entry.seq <= self._delivered:
+                return b""
+            self._delivered = entry.seq
+            return frame
         if isinstance(entry, Marker) and entry.status.is_over:
             self._is_over = True
             self._follower.close()
@@ -189,6 +193,8 @@ class Recorded:
             self._read_on()
             return b""
         except StopIteration:
+            if self._is_lost:
+                return self._step_down()
             self._end(None)
             self._raise_cancelled()
             raise
@@ -214,6 +220,7 @@ class Recorded:
             journal.write(events, block_fields(self.report, session.transcript, seq))
         else:
             journal.write(events)
+        self._delivered = journal.next_seq - 1
         return out
 
     def _note(self) -> None:
@@ -221,13 +228,22 @@ class Recorded:
         assert self._journal is not None  # Invariant: see `_go_on`.
         self._journal.write((), attempt_fields(self.report))
 
+    def _step_down(self) -> bytes:
+        """Leave the writing to who has the lease now; the journal says whether the caller saw more than the log."""
+        assert self._journal is not None  # Invariant: only who held it loses it.
+        try:
+            self._journal.write(())
+        except FencedError:
+            self._read_on()
+        return b""
+
     def _read_on(self) -> None:
         """Follow the session that another holder has taken over: nothing was delivered that the log does not hold."""
         assert self._journal is not None  # Invariant: only who held it is fenced.
         if self._driver is not None:
             self._driver.close()
-        self._delivered = self._journal.last_seq
         self._driver = self._journal = None
+        self._is_lost = False
         self._follow_log()
 
     def _end(self, error: Exception | None) -> None:
@@ -248,10 +264,15 @@ class Recorded:
         if journal is not None and journal.cancel_reason is not None:
             raise SessionEndedError(self.report.session_id, Status.CANCELLED.value, journal.last_seq)
 
-    def _cancel(self) -> None:
+    def _stop(self) -> None:
         """Stop upstream at once; called in another thread."""
         if self._driver is not None:
             self._driver.close()
+
+    def _lose(self) -> None:
+        """Stop upstream at once; the session is somebody else's."""
+        self._is_lost = True
+        self._stop()
 
     def close(self) -> None:
         """Leave: what this process writes is cancelled, what it reads goes on."""

@@ -61,8 +61,8 @@ class AsyncRecorded:
         self._driver: AsyncDriver | None = None
         self._follower: AsyncFollower | None = None
         self._past = Past()
-        self._delivered = 0
-        self._is_over = self._is_closed = False
+        self._delivered = 0  # Seq of the last event that the caller has; the log may hold more.
+        self._is_over = self._is_closed = self._is_lost = False
         self._closing: asyncio.Future[None] | None = None
         self.report = Report(session_id)
 
@@ -128,7 +128,8 @@ class AsyncRecorded:
             return held.expires_in
         except SessionEndedError:
             return math.inf
-        journal.on_cancel = self._cancel
+        journal.on_cancel = self._stop
+        journal.on_lost = self._lose
         return 0.0
 
     async def _follow(self) -> bytes:
@@ -140,7 +141,10 @@ class AsyncRecorded:
         if isinstance(entry, Event):
             frame = frame_of(entry.event)
             self._past.read(frame, entry.seq)
-            return frame if entry.seq > self._delivered else b""
+            if entry.seq <= self._delivered:
+                return b""
+            self._delivered = entry.seq
+            return frame
         if isinstance(entry, Marker) and entry.status.is_over:
             self._is_over = True
             await self._follower.aclose()
@@ -189,6 +193,8 @@ class AsyncRecorded:
             await self._read_on()
             return b""
         except StopAsyncIteration:
+            if self._is_lost:
+                return await self._step_down()
             await self._end(None)
             self._raise_cancelled()
             raise
@@ -214,6 +220,7 @@ class AsyncRecorded:
             await journal.write(events, block_fields(self.report, session.transcript, seq))
         else:
             await journal.write(events)
+        self._delivered = journal.next_seq - 1
         return out
 
     async def _note(self) -> None:
@@ -221,13 +228,22 @@ class AsyncRecorded:
         assert self._journal is not None  # Invariant: see `_go_on`.
         await self._journal.write((), attempt_fields(self.report))
 
+    async def _step_down(self) -> bytes:
+        """Leave the writing to who has the lease now; the journal says whether the caller saw more than the log."""
+        assert self._journal is not None  # Invariant: only who held it loses it.
+        try:
+            await self._journal.write(())
+        except FencedError:
+            await self._read_on()
+        return b""
+
     async def _read_on(self) -> None:
         """Follow the session that another holder has taken over: nothing was delivered that the log does not hold."""
         assert self._journal is not None  # Invariant: only who held it is fenced.
         if self._driver is not None:
             await self._driver.aclose()
-        self._delivered = self._journal.last_seq
         self._driver = self._journal = None
+        self._is_lost = False
         self._follow_log()
 
     async def _end(self, error: Exception | None) -> None:
@@ -248,10 +264,15 @@ class AsyncRecorded:
         if journal is not None and journal.cancel_reason is not None:
             raise SessionEndedError(self.report.session_id, Status.CANCELLED.value, journal.last_seq)
 
-    def _cancel(self) -> None:
+    def _stop(self) -> None:
         """Stop upstream at once; called in this event loop."""
         if self._driver is not None:
             self._closing = asyncio.ensure_future(self._driver.aclose())
+
+    def _lose(self) -> None:
+        """Stop upstream at once; the session is somebody else's."""
+        self._is_lost = True
+        self._stop()
 
     async def aclose(self) -> None:
         """Leave: what this process writes is cancelled, what it reads goes on."""

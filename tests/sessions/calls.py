@@ -56,9 +56,12 @@ class Calls:
         """Resume a session by its ID and join its text."""
         if self.colour == "async":
             return asyncio.run(self._aresumed(upstream, session_id))
-        with client_of(upstream) as client, resumable.Sessions(self.store) as sessions:
-            with sessions.resume(client, session_id) as stream:
-                return text_of(list(stream))
+        with (
+            client_of(upstream) as client,
+            resumable.Sessions(self.store) as sessions,
+            sessions.resume(client, session_id) as stream,
+        ):
+            return text_of(list(stream))
 
     async def _atext(self, upstream: ScriptedUpstream, session_id: str | None, asked: Any, kept: Any) -> str:
         client = resumable.wrap(aclient_of(upstream), store=self.store, **kept)
@@ -70,9 +73,12 @@ class Calls:
                 return text_of([event async for event in stream])
 
     async def _aresumed(self, upstream: ScriptedUpstream, session_id: str) -> str:
-        async with aclient_of(upstream) as client, resumable.AsyncSessions(self.store) as sessions:
-            async with await sessions.resume(client, session_id) as stream:
-                return text_of([event async for event in stream])
+        async with (
+            aclient_of(upstream) as client,
+            resumable.AsyncSessions(self.store) as sessions,
+            await sessions.resume(client, session_id) as stream,
+        ):
+            return text_of([event async for event in stream])
 
 
 def client_of(upstream: ScriptedUpstream) -> anthropic.Anthropic:

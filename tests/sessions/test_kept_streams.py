@@ -98,7 +98,7 @@ def test_a_failed_session_says_so_to_everybody(calls: Calls):
     """Who failed gets the SDK's error; who reads later gets what there was, and then that it failed."""
     session_id = new_id()
     with ScriptedUpstream("text", [Drop(after=9), Reject(401)]) as upstream:
-        with pytest.raises(Exception, match="401|authentication|does not heal"):
+        with pytest.raises(Exception, match=r"401|authentication|does not heal"):
             calls.text(upstream, session_id)
         with pytest.raises(SessionEndedError) as raised:
             calls.resumed(upstream, session_id)
@@ -110,7 +110,7 @@ def test_a_failed_session_says_so_to_everybody(calls: Calls):
 def test_a_refusal_before_the_stream_is_a_failed_session(calls: Calls):
     """The caller gets the SDK's own error, and the session is over."""
     session_id = new_id()
-    with ScriptedUpstream("text", [Reject(401)]) as upstream, pytest.raises(Exception, match="401|authentication"):
+    with ScriptedUpstream("text", [Reject(401)]) as upstream, pytest.raises(Exception, match=r"401|authentication"):
         calls.text(upstream, session_id)
     with resumable.Sessions(calls.store) as sessions:
         assert sessions.get(session_id).status.value == "failed"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import threading
@@ -44,8 +45,13 @@ class Producer:
     def kill(self) -> str:
         """Kill it, and give the rest of what its caller got."""
         self.process.kill()
-        rest, _ = self.process.communicate()
-        return str(rest.decode())
+        return self.rest()
+
+    def rest(self) -> str:
+        """Read to the end what its caller got."""
+        assert self.process.stdout is not None
+        with self.process:  # Not `communicate`: it forgets what `read` has read ahead.
+            return self.process.stdout.read().decode()
 
 
 @pytest.fixture
@@ -83,6 +89,21 @@ def test_a_reader_of_a_live_session_goes_on_when_its_producer_dies(calls: Calls,
     assert len(stalled.log) == 2
 
 
+def test_a_process_that_slept_through_its_lease_becomes_a_reader(store: str, stalled: ScriptedUpstream):
+    """A zombie that wakes after a takeover writes nothing more, and its caller gets the whole message (law L5)."""
+    session_id = new_id()
+    producer = Producer(stalled, store, session_id)
+    seen = producer.read(20)
+    producer.process.send_signal(signal.SIGSTOP)
+    assert Calls("sync", store).resumed(stalled, session_id) == expected_text()
+    producer.process.send_signal(signal.SIGCONT)
+    assert seen + producer.rest() == expected_text()
+    assert producer.process.returncode == 0
+    with resumable.Sessions(store) as sessions, sessions.replay(session_id) as replay:
+        deltas = [event.event["delta"] for event in replay if event.type == "content_block_delta"]
+    assert "".join(delta["text"] for delta in deltas) == expected_text()
+
+
 def test_a_cancel_from_elsewhere_stops_the_producer(store: str, stalled: ScriptedUpstream):
     """Its caller hears that the session was cancelled, and so does whoever reads it later."""
     session_id = new_id()
@@ -98,7 +119,8 @@ def test_a_cancel_from_elsewhere_stops_the_producer(store: str, stalled: Scripte
     thread = threading.Thread(target=produce)
     thread.start()
     with resumable.Sessions(store) as sessions:
-        with sessions.tail(session_id) if _is_there(sessions, session_id, thread) else pytest.fail() as tail:
+        assert _is_there(sessions, session_id, thread)
+        with sessions.tail(session_id) as tail:
             for event in tail:
                 if event.type == "content_block_delta":
                     break
