@@ -129,7 +129,7 @@ class _Shared:
     """The desks of this process; weakly, so that nobody's store is kept open by having been used."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
         self.desks: weakref.WeakValueDictionary[int, Desk] = weakref.WeakValueDictionary()
         self.adesks: weakref.WeakValueDictionary[tuple[int, int], AsyncDesk] = weakref.WeakValueDictionary()
         self.all: weakref.WeakSet[Desk | AsyncDesk] = weakref.WeakSet()
@@ -137,7 +137,7 @@ class _Shared:
 
     def disown(self) -> None:
         """Begin afresh in a forked child."""
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
         for desk in list(self.all):
             desk.disown()
         for shared in (self.desks, self.adesks, self.all):

@@ -99,7 +99,7 @@ class Flight:
     """
 
     def __init__(self, store: Store, vigil: Vigil, now: Callable[[], float]) -> None:
-        self.guard = threading.Condition(threading.Lock())
+        self.guard = threading.Condition()  # Re-entrant: a finalizer may end a session at any line.
         self.backlog = Backlog()
         self._store = store
         self._vigil = vigil
@@ -146,7 +146,7 @@ class Flight:
 
     def disown(self) -> None:
         """Let go in a forked child: what was to be sent is the parent's, and threads and lock holders stayed there."""
-        self.guard = threading.Condition(threading.Lock())
+        self.guard = threading.Condition()
         self._queue.clear()
         self._is_flying = False
         self._thread = None

@@ -133,7 +133,7 @@ class Keeper(_Charge):
     """
 
     def __init__(self, store: Store, vigil: Vigil, now: Callable[[], float]) -> None:
-        self._condition = threading.Condition(threading.Lock())
+        self._condition = threading.Condition()  # Re-entrant: a finalizer may end a session at any line.
         super().__init__(self._condition, vigil, now)
         self._store = store
         self._threads: dict[str, threading.Thread] = {}
@@ -147,7 +147,7 @@ class Keeper(_Charge):
 
     def disown(self) -> None:
         """Let go in a forked child: the leases are the parent's, and threads and lock holders stayed there."""
-        self._guard = self._condition = threading.Condition(threading.Lock())
+        self._guard = self._condition = threading.Condition()
         self._roster.disown()
         self._threads = {}
 

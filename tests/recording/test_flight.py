@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 from resumable._core.errors import ConfigurationError
 from resumable._core.store_errors import FencedError, SessionNotFoundError, StoreError, StoreUnavailableError
+from resumable._recording._desk import Desk
 from resumable._recording._flight import AsyncFlight, Flight
+from resumable._recording._journal import Journal
 from resumable._recording._roster import Vigil
 from resumable.store import Append, Appended, AsyncMemoryStore, MemoryStore, Opening, Recorded, Status
 from resumable.store._redis import RedisStore
@@ -184,6 +186,32 @@ def test_an_interrupted_leader_harms_nobody():
     assert outcomes.count(KeyboardInterrupt) == 1
     assert outcomes.count(Appended(1, 0, None)) == 2  # Both were written by the flight nobody heard of.
     assert [events_of(store, name) for name in "abc"] == [[b"x"]] * 3
+
+
+def test_a_finalizer_may_end_a_session_at_any_line():
+    """Garbage is collected where it is: also while this thread holds the guard, or flies. Nothing hangs."""
+    store = MemoryStore()
+    desk = Desk.of(store)
+    garbage = [Journal.open(desk, name, OPENING) for name in "ab"]
+    journal = Journal.open(desk, "s", OPENING)
+    load, append = journal.load, store.append
+
+    def collecting(now: float) -> Append | None:
+        if len(garbage) > 1:
+            garbage.pop().end(Status.CANCELLED)
+        return load(now)
+
+    def collecting_too(appends: Sequence[Append]) -> Sequence[Appended | StoreError]:
+        if len(garbage) == 1:
+            garbage.pop().end(Status.CANCELLED)
+        return append(appends)
+
+    journal.load = collecting  # type: ignore[method-assign]
+    store.append = collecting_too  # type: ignore[method-assign]
+    together(lambda: journal.write([b"x"]))
+    assert events_of(store, "s") == [b"x"]
+    until(lambda: [store.get(name).status for name in "ab"] == [Status.CANCELLED] * 2)
+    desk.close()
 
 
 def test_a_flight_needs_no_thread_of_its_own():
