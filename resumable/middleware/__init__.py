@@ -18,6 +18,8 @@ from resumable._core.report import Report
 from resumable._core.session import Session
 from resumable._core.store_errors import StoreError
 from resumable._drive import AsyncDriver, Driver, SystemClock, Teller
+from resumable._recording._recorded import Recorded
+from resumable._recording._recorded_async import AsyncRecorded
 from resumable._recording._terms import Terms
 from resumable.middleware._arguments import check_callback, checked_client, checked_hold, checked_policy
 from resumable.middleware._keeping import Keeping
@@ -170,8 +172,6 @@ class Resumable(anthropic.Middleware):
         self, named: Named, request: anthropic.APIRequest, call_next: anthropic.CallNext, turn: Turn | None
     ) -> anthropic.APIResponse[Any]:
         """Write one call's stream ahead to the store, or read it from there."""
-        from resumable._recording._recorded import Recorded
-
         asked = _body_of(request)
         wire = SDKWire(request, call_next, **self._wire_options())
 
@@ -239,8 +239,6 @@ class Resumable(anthropic.Middleware):
         self, named: Named, request: anthropic.APIRequest, call_next: anthropic.AsyncCallNext, turn: Turn | None
     ) -> anthropic.AsyncAPIResponse[Any]:
         """Write one call's stream ahead to the store, or read it from there."""
-        from resumable._recording._recorded_async import AsyncRecorded
-
         asked = _body_of(request)
         wire = AsyncSDKWire(request, call_next, **self._wire_options())
 

@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 
 from resumable._core.errors import ConfigurationError
 from resumable._recording._context import Named, next_named
+from resumable._recording._desk import AsyncDesk, Desk
 from resumable._recording._fields import Request, opening_fields
 from resumable.store import Opening
 from resumable.store._url import aopen_store, find_address, open_store
@@ -19,7 +20,6 @@ from resumable.store._url import aopen_store, find_address, open_store
 if TYPE_CHECKING:
     import anthropic
 
-    from resumable._recording._desk import AsyncDesk, Desk
     from resumable._recording._terms import Terms
     from resumable.store import AsyncStore, Store
 
@@ -66,18 +66,16 @@ class Keeping:
 
     def desk(self, named: Named) -> Desk:
         """Give what this process shares for the store of a session."""
-        from resumable._recording._desk import Desk
-
         if named.store is not None:
             return Desk.of(_checked(named.store, is_async=False))
-        if self._opened is None:
-            self._opened = open_store(self._url) if self._is_url else _checked(self._store, is_async=False)
-        return Desk.of(self._opened)
+        opened: Store = self._opened or (
+            open_store(self._url) if self._is_url else _checked(self._store, is_async=False)
+        )
+        self._opened = opened
+        return Desk.of(opened)
 
     async def adesk(self, named: Named) -> AsyncDesk:
         """Give what this event loop shares for the store of a session."""
-        from resumable._recording._desk import AsyncDesk
-
         if named.store is not None:
             return AsyncDesk.of(_checked(named.store, is_async=True))
         if not self._is_url:
@@ -104,8 +102,6 @@ class Keeping:
 
 async def _keep_open(url: str, opened: asyncio.Future[AsyncDesk]) -> None:
     """Open a store for a loop, and close it when the loop ends: it then cancels what still waits."""
-    from resumable._recording._desk import AsyncDesk
-
     try:
         store = await aopen_store(url)
     except Exception as error:  # noqa: BLE001  # Reason: whatever it is, it is for who asked

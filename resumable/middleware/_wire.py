@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import anthropic
 import anyio
@@ -33,13 +33,14 @@ if TYPE_CHECKING:
 class _Unguarded:
     """The guard of what nothing breaks: under a clock that is not the machine's, say."""
 
-    deadline = math.inf
+    def __init__(self) -> None:
+        self.deadline: float = math.inf
 
     def arm(self, deadline: float) -> None:
         """Do nothing."""
 
 
-UNGUARDED = _Unguarded()
+UNGUARDED: Final = _Unguarded()
 
 
 class AttemptRequest(anthropic.APIRequest):
@@ -249,7 +250,7 @@ class _Patience:
 
     def __init__(self, read: Callable[[], Awaitable[bytes]]) -> None:
         self._read = read
-        self.deadline = math.inf
+        self.deadline: float = math.inf
         self._scope: anyio.CancelScope | None = None
 
     def arm(self, deadline: float) -> None:

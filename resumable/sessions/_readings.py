@@ -30,7 +30,7 @@ class _Reading:
 
     def __init__(self, session_id: str, after: Cursor | str | None, *, changes: bool) -> None:
         self.session_id = session_id
-        self.cursor = (Cursor.parse(after) if isinstance(after, str) else after) or BEGINNING
+        self.cursor: Cursor = (Cursor.parse(after) if isinstance(after, str) else after) or BEGINNING
         self._changes = changes
 
     def _is_wanted(self, event: SessionEvent) -> bool:

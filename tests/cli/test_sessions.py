@@ -203,7 +203,7 @@ def test_a_session_is_an_object(scene, run):
 
 def test_a_log_is_printed(scene, run):
     """Each entry is a line: its cursor, its type, and what is in it."""
-    its = scene.finished("s", "Hel\x1b[31mlo")
+    its = scene.finished("s", "Hello\x1b[31m!")
     code, out, _ = run("events", its)
     lines = [line.split(None, 2) for line in out.splitlines()]
     assert code == 0
@@ -215,7 +215,7 @@ def test_a_log_is_printed(scene, run):
         "message_stop",
         "session.complete",
     ]
-    assert json.loads(lines[3][2]) == {"index": 0, "delta": {"type": "text_delta", "text": "Hel\x1b[31mlo"}}
+    assert json.loads(lines[3][2]) == {"index": 0, "delta": {"type": "text_delta", "text": "Hello\x1b[31m!"}}
     assert "\x1b" not in out
 
 
