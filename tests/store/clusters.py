@@ -77,6 +77,7 @@ class Cluster:
             options = ["--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf"]
             options += ["--cluster-node-timeout", str(NODE_TIMEOUT), "--cluster-port", str(free_port())]
             options += ["--repl-diskless-sync-delay", "0", "--cluster-require-full-coverage", "no"]
+            options += ["--cluster-replica-validity-factor", "0"]  # However long its link was cut, it is promoted.
             server = Server(name, directory, tcp=True, arguments=tuple(options))
             stack.callback(server.stop)
             server.start()
@@ -137,6 +138,8 @@ class Cluster:
                 node.restart()
         until(lambda: all(self._is_settled(node) for node in self.nodes), "the Cluster does not settle")
         until(lambda: all(map(caught_up, self.primaries())), "a replica does not follow")
+        # While a node counts as failed to somebody, the votes for the next failover may not come together.
+        until(lambda: not any(self._fails(node) for node in self.nodes), "a node still counts as failed")
 
     def fail_over(self, primary: Server) -> None:
         """Let a replica take over as an administrator would; nothing is lost."""
@@ -180,6 +183,10 @@ class Cluster:
     def _count(self, node: Server) -> int:
         lines: list[bytes] = self.ask(node, "CLUSTER", "NODES").splitlines()
         return sum(b"handshake" not in line for line in lines)
+
+    def _fails(self, node: Server) -> bool:
+        lines: list[bytes] = self.ask(node, "CLUSTER", "NODES").splitlines()
+        return any(b"fail" in line.split()[2] or line.split()[7] != b"connected" for line in lines)
 
     def _is_settled(self, node: Server) -> bool:
         state = self.ask(node, "CLUSTER", "INFO")
