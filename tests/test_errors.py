@@ -36,6 +36,7 @@ from resumable._core.store_errors import (
     LeaseHeldError,
     LogLostError,
     LogRewoundError,
+    SealedError,
     SeqExpiredError,
     SessionConflictError,
     SessionEndedError,
@@ -146,6 +147,16 @@ SENTENCES: list[tuple[ResumableError, str]] = [
     (
         SessionConflictError("s1"),
         "session s1 was opened with another request; choose another ID or delete the session",
+    ),
+    *(
+        (SealedError("s1", reason, "2026-11"), f"session s1 cannot be opened: {why}")
+        for reason, why in {
+            "no_key": "it is encrypted with key '2026-11', which this process does not have",
+            "wrong_key": "the key that this process calls '2026-11' is not the one it is encrypted with",
+            "shredded": "its data key was deleted, and its content with it",
+            "altered": "something in it is not what was written there",
+            "new": "new",
+        }.items()
     ),
     (
         SessionSchemaError("s1", "2.1", 1),

@@ -39,6 +39,7 @@ PUBLIC = (
     "ResumableError",
     "RetriesExhaustedError",
     "RetryPolicy",
+    "SealedError",
     "Seam",
     "SeamError",
     "SeamMissedError",

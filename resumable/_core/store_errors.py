@@ -12,6 +12,7 @@ One branch of the tree in `errors`; nothing here holds a prompt, a completion, a
     ├── SessionEndedError          the session is over: read it, nothing can be added
     ├── SessionConflictError       the ID is in use for another request
     ├── SessionSchemaError         a newer version of this library wrote the session
+    ├── SealedError                the session is encrypted, and cannot be opened here
     ├── CursorError                the cursor is malformed, or not one of this log's
     ├── SeqExpiredError            the log no longer reaches back to the cursor
     ├── LogRewoundError            the store lost events that it had acknowledged
@@ -203,6 +204,32 @@ class SessionSchemaError(StoreError):
             f"session {self.session_id} was written with schema {self.found}; "
             f"this version reads schemas up to {self.supported}"
         )
+
+
+class SealedError(StoreError):
+    """
+    The session is encrypted, and its content cannot be opened here.
+
+    Attributes:
+        session_id: The session's ID.
+        reason: One word: `"no_key"`, `"wrong_key"`, `"shredded"` or `"altered"`.
+        key_name: Name of the key that it is encrypted with; empty where the store does not say. Never the key.
+    """
+
+    def __init__(self, session_id: str, reason: str, key_name: str = "") -> None:
+        super().__init__(session_id, reason, key_name)
+        self.session_id = session_id
+        self.reason = reason
+        self.key_name = key_name
+
+    def __str__(self) -> str:
+        why = {
+            "no_key": f"it is encrypted with key {self.key_name!r}, which this process does not have",
+            "wrong_key": f"the key that this process calls {self.key_name!r} is not the one it is encrypted with",
+            "shredded": "its data key was deleted, and its content with it",
+            "altered": "something in it is not what was written there",
+        }
+        return f"session {self.session_id} cannot be opened: {why.get(self.reason, self.reason)}"
 
 
 class CursorError(StoreError):

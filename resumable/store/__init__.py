@@ -20,6 +20,7 @@ from ._records import (
     Status,
     Vitals,
 )
+from ._sealing import asealed, sealed
 
 __all__ = (
     "MAX_EVENTS",
@@ -42,4 +43,6 @@ __all__ = (
     "Status",
     "Store",
     "Vitals",
+    "asealed",
+    "sealed",
 )

@@ -37,12 +37,14 @@ class DataKey:
     """
 
     def __init__(self, session_id: str, secret: bytes, request_hash: str) -> None:
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415  # Reason: an extra
+        from cryptography.exceptions import InvalidTag  # noqa: PLC0415  # Reason: an extra
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415
 
         self.request_hash = request_hash
         self._session_id = session_id.encode()
         self._secret = secret
         self._cipher = AESGCM(secret)
+        self._refusals = (InvalidTag, ValueError)  # Importing costs more than decrypting an event.
 
     def __repr__(self) -> str:
         return f"DataKey({self._session_id.decode()!r})"
@@ -82,13 +84,11 @@ class DataKey:
         Raises:
             AlteredError: It is none of this session's, or of this place.
         """
-        from cryptography.exceptions import InvalidTag  # noqa: PLC0415  # Reason: an extra
-
         if not sealed.startswith(MARK):
             raise AlteredError
         try:
             return self._cipher.decrypt(sealed[len(MARK) : _CONTENT], sealed[_CONTENT:], self._bound(place))
-        except (InvalidTag, ValueError) as exc:
+        except self._refusals as exc:
             raise AlteredError from exc
 
     def _bound(self, place: str) -> bytes:

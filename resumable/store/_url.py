@@ -17,7 +17,9 @@ from resumable._core.errors import ConfigurationError
 
 from ._embedded import open_embedded
 from ._fleet import FLEETS, fault_of
+from ._keyring import find_keys
 from ._memory_shared import AsyncSharedMemoryStore, SharedMemoryStore
+from ._sealed import AsyncSealedStore, SealedStore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -94,7 +96,9 @@ def parse_url(url: str, origin: str) -> Address:
     return Address(origin, url.partition("://")[0].lower(), url)
 
 
-def open_store(url: str | None = None, *, prefix: str = "resumable") -> Store:
+def open_store(
+    url: str | None = None, *, prefix: str = "resumable", keys: str | Mapping[str, bytes] | None = None
+) -> Store:
     """
     Open the store that applies; whoever opens it closes it.
 
@@ -106,11 +110,19 @@ def open_store(url: str | None = None, *, prefix: str = "resumable") -> Store:
             (or `embedded:///directory`), `memory://`; without it `RESUMABLE_URL`, then `REDIS_URL`, then the embedded
             server. All `memory://` stores of a process are one.
         prefix: First part of every key's name.
+        keys: Encrypt content with these; without them `RESUMABLE_KEYS`.
 
     Raises:
-        ConfigurationError: The URL cannot work, redis-py is not installed, or there is no server to embed.
+        ConfigurationError: The URL or the keys cannot work, a package is not installed, or there is no server to embed.
     """
-    address = find_address(url, os.environ)
+    address, keyring = find_address(url, os.environ), find_keys(keys, os.environ)
+    if address.scheme == "memory" and not keyring:
+        return SharedMemoryStore()
+    # Also without a key: what others have encrypted is then an error with a name.
+    return SealedStore(_open(address, prefix), keyring)
+
+
+def _open(address: Address, prefix: str) -> Store:
     if address.scheme == "memory":
         return SharedMemoryStore()
     _need_client(address.origin)
@@ -126,9 +138,17 @@ def open_store(url: str | None = None, *, prefix: str = "resumable") -> Store:
         raise _by(address, refused) from refused
 
 
-async def aopen_store(url: str | None = None, *, prefix: str = "resumable") -> AsyncStore:
+async def aopen_store(
+    url: str | None = None, *, prefix: str = "resumable", keys: str | Mapping[str, bytes] | None = None
+) -> AsyncStore:
     """As `open_store`, for asyncio; the embedded server is started in a thread."""
-    address = find_address(url, os.environ)
+    address, keyring = find_address(url, os.environ), find_keys(keys, os.environ)
+    if address.scheme == "memory" and not keyring:
+        return AsyncSharedMemoryStore()
+    return AsyncSealedStore(await _aopen(address, prefix), keyring)
+
+
+async def _aopen(address: Address, prefix: str) -> AsyncStore:
     if address.scheme == "memory":
         return AsyncSharedMemoryStore()
     _need_client(address.origin)
