@@ -151,9 +151,16 @@ class Resumable(anthropic.Middleware):
             return answer if turn is None else turn.noted(answer)
         if (named := self._keeping.next()) is not None:
             return self._keep(named, request, call_next, turn)
-        session = self._session(request, asked, turn)
+        return self._recover(request, call_next, turn)
+
+    def _recover(
+        self, request: anthropic.APIRequest, call_next: anthropic.CallNext, turn: Turn | None
+    ) -> anthropic.APIResponse[Any]:
+        """Make one call's stream unbreakable, and keep nothing of it."""
+        session = self._session(request, _body_of(request), turn)
         wire = SDKWire(request, call_next, **self._wire_options())
         driver = Driver(session, wire, self._clock, Teller(session, self._on_recovery))
+        answer: anthropic.APIResponse[Any]
         body = Body(driver) if turn is None else ThreadBody(driver, turn)
         try:
             error = driver.start()
@@ -194,6 +201,8 @@ class Resumable(anthropic.Middleware):
                 answer = spliced(wire, body, recorded.report)
         except StoreError as refusal:
             recorded.close()
+            if self._keeping.bears(refusal, recorded.report):
+                return self._recover(request, call_next, turn)
             answer = unopened(wire, refusal, request, recorded.report)
         except BaseException:
             recorded.close()
@@ -218,9 +227,16 @@ class Resumable(anthropic.Middleware):
             return answer if turn is None else turn.noted(answer)
         if (named := self._keeping.next()) is not None:
             return await self._keep_async(named, request, call_next, turn)
-        session = self._session(request, asked, turn)
+        return await self._recover_async(request, call_next, turn)
+
+    async def _recover_async(
+        self, request: anthropic.APIRequest, call_next: anthropic.AsyncCallNext, turn: Turn | None
+    ) -> anthropic.AsyncAPIResponse[Any]:
+        """Make one call's stream unbreakable, and keep nothing of it."""
+        session = self._session(request, _body_of(request), turn)
         wire = AsyncSDKWire(request, call_next, **self._wire_options())
         driver = AsyncDriver(session, wire, self._clock, Teller(session, self._on_recovery))
+        answer: anthropic.AsyncAPIResponse[Any]
         body = AsyncBody(driver) if turn is None else AsyncThreadBody(driver, turn)
         try:
             error = await driver.start()
@@ -263,6 +279,8 @@ class Resumable(anthropic.Middleware):
                 answer = spliced(wire, body, recorded.report)
         except StoreError as refusal:
             await recorded.aclose()
+            if self._keeping.bears(refusal, recorded.report):
+                return await self._recover_async(request, call_next, turn)
             answer = unopened(wire, refusal, request, recorded.report)
         except BaseException:
             await recorded.aclose()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 import os
 import secrets
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 from resumable._core.errors import ConfigurationError
+from resumable._core.store_errors import StoreUnavailableError
 from resumable._recording._context import Named, next_named
 from resumable._recording._desk import AsyncDesk, Desk
 from resumable._recording._fields import Request, opening_fields
@@ -20,8 +22,12 @@ from resumable.store._url import aopen_store, find_address, open_store
 if TYPE_CHECKING:
     import anthropic
 
+    from resumable._core.report import Report
+    from resumable._core.store_errors import StoreError
     from resumable._recording._terms import Terms
     from resumable.store import AsyncStore, Store
+
+_log = logging.getLogger("resumable")
 
 _Opened: TypeAlias = "tuple[asyncio.Future[AsyncDesk], asyncio.Task[None]]"
 
@@ -93,6 +99,13 @@ class Keeping:
     @property
     def _url(self) -> str:
         return self._store if isinstance(self._store, str) else _MEMORY
+
+    def bears(self, refusal: StoreError, report: Report) -> bool:
+        """Say whether a stream whose session could not be opened flows all the same; nothing was sent yet."""
+        if self.terms.store_outage != "degrade" or not isinstance(refusal, StoreUnavailableError):
+            return False
+        _log.warning("resumable.session_not_kept session=%s reason=%s", report.session_id, refusal.reason)
+        return True
 
     def opening(self, request: anthropic.APIRequest, body: dict[str, Any], policy: object) -> Opening:
         """Say what a call's session is created with."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import resumable
-from resumable import SessionConflictError, SessionEndedError, SessionNotFoundError
+from resumable import SessionConflictError, SessionEndedError, SessionNotFoundError, StoreUnavailableError
 from resumable.testing import Drop, Reject, ScriptedUpstream, Truncate
 from tests.sessions.calls import Calls, body, client_of, expected_text, new_id, text_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def kept(store: str, session_id: str) -> list[Any]:
@@ -126,3 +129,20 @@ def test_leaving_early_cancels(store: str):
         with pytest.raises(SessionEndedError) as raised:
             Calls("sync", store).resumed(upstream, session_id)
     assert raised.value.status == "cancelled"
+
+
+@pytest.mark.parametrize("colour", ["sync", "async"])
+def test_a_store_that_is_away_is_borne(colour: str, tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    """Where a session cannot be opened the stream flows all the same, and a log line says that it is not kept."""
+    with ScriptedUpstream("text", [Drop(after=9)]) as upstream:
+        assert Calls(colour, f"unix://{tmp_path}/nobody").text(upstream, new_id()) == expected_text()
+    assert "resumable.session_not_kept" in caplog.text
+
+
+@pytest.mark.parametrize("colour", ["sync", "async"])
+def test_a_store_that_is_away_is_an_error_where_that_is_wanted(colour: str, tmp_path: Path):
+    """Nothing is sent that could not be kept."""
+    with ScriptedUpstream("text") as upstream:
+        with pytest.raises(StoreUnavailableError):
+            Calls(colour, f"unix://{tmp_path}/nobody").text(upstream, new_id(), store_outage="fail")
+        assert len(upstream.log) == 0
