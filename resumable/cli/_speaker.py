@@ -16,7 +16,10 @@ from resumable.cli._storm import LEASE, body
 
 def main(upstream: str, store: str, session_id: str) -> None:
     """Speak until the end, or until somebody kills this process."""
-    client = resumable.wrap(anthropic.Anthropic(api_key="none", base_url=upstream), store=store, lease=LEASE)
+    # What the environment says of proxies is not about our own machine.
+    direct = anthropic.DefaultHttpxClient(trust_env=False, mounts={"all://127.0.0.1": None})
+    bare = anthropic.Anthropic(api_key="none", base_url=upstream, http_client=direct)
+    client = resumable.wrap(bare, store=store, lease=LEASE)
     out = sys.stdout.buffer
     with client, resumable.session(session_id), client.messages.create(stream=True, **body()) as stream:
         for event in stream:

@@ -110,6 +110,7 @@ Fields may be added; none is renamed or removed within a major version.
 | `failed_attempts` | one object for each, in order; see below |
 | `seams` | one object for each join, in order; see below |
 | `bare_sdk` | `received_bytes`, `stop_reason` and `error` of the same call through the SDK alone |
+| `takeover` | the second act; see below. `skipped` says why where there was none |
 
 | field of a failed attempt | means |
 |---|---|
@@ -127,6 +128,14 @@ Fields may be added; none is renamed or removed within a major version.
 | `at` | characters of the text before it |
 | `quality` | `exact`, `aligned` or `unverified` |
 | `strategy` | how the model was asked to go on |
+
+| field of the second act | means |
+|---|---|
+| `is_identical` | whether both together are the fault-free answer, byte for byte |
+| `killed_after_bytes` | what the caller of the killed process had |
+| `resumed_bytes` | what the caller of the next one got, from the beginning |
+| `back_after_ms` | from the kill to the first text that the killed process had not said |
+| `requests` | that both sent upstream |
 """
 
 COMMANDS = (
