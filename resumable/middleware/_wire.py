@@ -156,6 +156,7 @@ class SDKWire(Plug):
     """The wire of a synchronous client."""
 
     response_class = anthropic.APIResponse
+    guard: Deadline
 
     @staticmethod
     def _ended() -> bytes:
@@ -197,6 +198,7 @@ class AsyncSDKWire(Plug):
     """The wire of an asynchronous client."""
 
     response_class = anthropic.AsyncAPIResponse
+    guard: Deadline
 
     @staticmethod
     async def _ended() -> bytes:

@@ -44,6 +44,8 @@ class Replay(_Reading):
     It waits for nothing: at the end of the log it ends, whether the session is over or not.
     """
 
+    cursor: Cursor
+
     def __init__(self, desk: Callable[[], Desk], session_id: str, after: Cursor | str | None, *, changes: bool) -> None:
         super().__init__(session_id, after, changes=changes)
         self._desk = desk
@@ -99,6 +101,8 @@ class Replay(_Reading):
 class AsyncReplay(_Reading):
     """`Replay` for asyncio; it differs by `await` alone."""
 
+    cursor: Cursor
+
     def __init__(
         self, desk: Callable[[], Awaitable[AsyncDesk]], session_id: str, after: Cursor | str | None, *, changes: bool
     ) -> None:
@@ -148,6 +152,8 @@ class Tail(_Reading):
 
     Use it as a context, or close it. After an error it can be asked again, and goes on where it was.
     """
+
+    cursor: Cursor
 
     def __init__(
         self,
@@ -211,6 +217,8 @@ class Tail(_Reading):
 
 class AsyncTail(_Reading):
     """`Tail` for asyncio; it differs by `await` alone."""
+
+    cursor: Cursor
 
     def __init__(
         self,
