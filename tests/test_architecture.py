@@ -68,6 +68,7 @@ PLACES = {
     ),
     "opentelemetry": ("otel.py",),
     "pytest": ("pytest_plugin.py",),
+    "cryptography": ("store/_keyring", "store/_envelopes"),
     "redis": ("store/_redis", "store/_embedded"),
     "rich": ("cli.py", "cli/"),
     "starlette": ("server/",),

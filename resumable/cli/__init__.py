@@ -136,6 +136,38 @@ def _run(
     exit_with(lambda: ask(question, _listener_for(model, as_json=as_json)).code)
 
 
+@_app.command("doctor")
+def _doctor(
+    *,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            "--store",
+            metavar="URL",
+            help="Where sessions are kept; else RESUMABLE_URL, REDIS_URL, or the embedded server.",
+            show_default=False,
+        ),
+    ] = None,
+    base_url: Annotated[
+        str | None,
+        typer.Option("--base-url", metavar="URL", help="Where the API is, if elsewhere.", show_default=False),
+    ] = None,
+    probe: Annotated[bool, typer.Option("--probe", help="Ask the API for its models, with the key.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+) -> None:
+    """
+    Check the store and the way to the API, and say what to change and why.
+
+    Tries every operation of the store on a session that it deletes again. Nothing is sent to the API
+    without --probe, and a probe costs no tokens.
+
+    Exits with 0 when nothing needs to be changed, 1 when something should be, 2 when it cannot work.
+    """
+    from resumable.cli._doctor import run  # noqa: PLC0415  # Reason: help must not wait for it
+
+    exit_with(lambda: run(store=store, base_url=base_url, probe=probe, as_json=as_json))
+
+
 def _prompt(given: str | None) -> str | None:
     """Read the question; `None` where there is none."""
     if given is None and sys.stdin.isatty():

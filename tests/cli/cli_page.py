@@ -27,11 +27,12 @@ CODES = """\
 | code | means |
 |---|---|
 | 0 | the command did what it was asked to; `demo`: every byte of the answer came; \
-`run`, `sessions resume`: the answer is whole; `sessions tail`: the session is complete |
+`run`, `sessions resume`: the answer is whole; `sessions tail`: the session is complete; \
+`doctor`: nothing needs to be changed |
 | 1 | it did not; `demo`: the text differs, or the stream broke; \
 `run`, `sessions resume`: the answer broke off or was refused; `sessions tail`: the session failed or was cancelled; \
-`sessions cancel`: it was over already; the log of a session is damaged |
-| 2 | the command line is wrong: also an ID, a cursor or a store's URL that cannot be one |
+`sessions cancel`: it was over already; the log of a session is damaged; `doctor`: something should be changed |
+| 2 | the command line is wrong: also an ID, a cursor or a store's URL that cannot be one; `doctor`: it cannot work |
 | 3 | `run` or `sessions resume` has no key, or its key was refused |
 | 4 | `sessions`: there is no such session, or no longer |
 | 5 | `sessions`: the store cannot be used |
@@ -40,6 +41,7 @@ CODES = """\
 
 MORE = """\
 The JSON of `run`, and how to use it: [ask from the shell](../how-to/run.md).
+What `doctor` checks, and its JSON: [`resumable doctor`](doctor.md).
 How to use the commands of sessions: [find, follow and finish sessions](../how-to/sessions.md).
 """
 
@@ -142,6 +144,7 @@ COMMANDS = (
     (),
     ("demo",),
     ("run",),
+    ("doctor",),
     ("sessions",),
     *(("sessions", name) for name in ("list", "show", "events", "tail", "resume", "cancel", "delete")),
 )
