@@ -17,12 +17,14 @@ from tests.chaos.zygote import Zygote
 WAYS = (Way.STORE, Way.JOURNAL, Way.STORE, Way.AJOURNAL)
 PROGRAMS = ("valkey", "redis")
 SHOWN = 10
+FORGETFUL = 60  # first seed of the storms in which a crash takes some of what was acknowledged with it
 
 
 def storm_of(seed: int) -> tuple[Plan, str]:
     """Draw the storm of a seed, and the program it breaks over."""
-    appendfsync = "everysec" if seed % 3 == 2 else "always"
-    return draw(seed, WAYS[seed % len(WAYS)], appendfsync), PROGRAMS[seed // len(WAYS) % len(PROGRAMS)]
+    forgets = 60_000 if seed >= FORGETFUL else 0
+    appendfsync = "everysec" if forgets or seed % 3 == 2 else "always"
+    return draw(seed, WAYS[seed % len(WAYS)], appendfsync, forgets=forgets), PROGRAMS[seed // len(WAYS) % len(PROGRAMS)]
 
 
 def campaign(storms: int, first: int = 0) -> tuple[Counter[str], list[str]]:

@@ -75,6 +75,7 @@ class Plan(NamedTuple):
         lost_requests: Share that is lost on its way.
         events: What happens, in order.
         mutation: Name of a rule to leave out of the scripts.
+        forgets: [bytes] Cut off the end of the server's file at each crash: what it had acknowledged and not written.
     """
 
     seed: int
@@ -87,6 +88,7 @@ class Plan(NamedTuple):
     lost_requests: float
     events: tuple[Event, ...]
     mutation: str = ""
+    forgets: int = 0
 
     @property
     def crashes(self) -> int:
@@ -106,6 +108,7 @@ def draw(
     sessions: int | None = None,
     length: float = 12.0,
     mutation: str = "",
+    forgets: int = 0,
 ) -> Plan:
     """
     Draw a storm.
@@ -117,12 +120,30 @@ def draw(
         sessions: How many there are, if not as many as keep the writers busy.
         length: [leases] How long it lasts.
         mutation: Name of a rule to leave out of the scripts.
+        forgets: [bytes] Cut off the end of the server's file at each crash.
     """
     chance = random.Random(f"{seed}")
     lease = 0.4 if way is Way.STORE else chance.choice((0.8, 2.0))
     storm = length * lease
     sessions = sessions or SESSIONS[way]
-    events = [
+    return Plan(
+        seed=seed,
+        way=way,
+        appendfsync=appendfsync,
+        sessions=sessions,
+        lease=lease,
+        storm=storm,
+        lost_replies=0.03,
+        lost_requests=0.02,
+        events=tuple(sorted(_deeds(chance, storm, lease, sessions), key=lambda event: event.at)),
+        mutation=mutation,
+        forgets=forgets,
+    )
+
+
+def _deeds(chance: random.Random, storm: float, lease: float, sessions: int) -> list[Event]:
+    """List what happens in *storm* [s]."""
+    return [
         *_often(chance, storm, lease * 0.7, lambda at: Event(at, Deed.KILL, chance.randrange(SLOTS))),
         *_often(
             chance,
@@ -137,18 +158,6 @@ def draw(
         *_often(chance, storm, lease * 3, lambda at: Event(at, Deed.CUT)),
         *_often(chance, storm, lease * 2, lambda at: Event(at, Deed.CANCEL, chance.randrange(sessions))),
     ]
-    return Plan(
-        seed=seed,
-        way=way,
-        appendfsync=appendfsync,
-        sessions=sessions,
-        lease=lease,
-        storm=storm,
-        lost_replies=0.03,
-        lost_requests=0.02,
-        events=tuple(sorted(events, key=lambda event: event.at)),
-        mutation=mutation,
-    )
 
 
 def _often(chance, storm, mean, make) -> list[Event]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import tempfile
@@ -134,6 +135,7 @@ class Scene:
                 self.readers[event.whom] = self._start("reading", KINDS[event.whom % 2])
             case Deed.CRASH:
                 self.server.kill()
+                forget(self.server.directory, self.plan.forgets)
                 time.sleep(event.lasting)
                 self.server.start()
             case Deed.CUT:
@@ -163,6 +165,14 @@ class Scene:
         for _, pid in left:
             self.zygote.signal(pid, signal.SIGKILL)
         return [f"a {role} did not come to its end" for role, _ in left]
+
+
+def forget(directory: Path, size: int) -> None:
+    """Cut the end off a server's file, as if it had acknowledged what it had not written yet."""
+    for path in directory.glob("appendonlydir/*.incr.aof") if size else ():
+        kept = path.read_bytes()[:-size]
+        # It writes scripts whole. A file that ends within one is completed by what comes next, at the next start.
+        os.truncate(path, max(kept.rfind(b"*1\r\n$5\r\nMULTI\r\n"), 0))
 
 
 def weather(plan: Plan, zygote: Zygote, program: str, *, calm: float = CALM, keep: str | None = None) -> Verdict:

@@ -242,31 +242,33 @@ class Verdict:
             self._judge_stretch(session_id, entries)
 
     def _judge_stretch(self, session_id: str, entries: list[dict[str, Any]]) -> None:
-        lines = self._logs[session_id].lines
+        last = entries[-1]
         seen = [entry for entry in entries if entry["what"] == "saw"]
         self.counts["entries read"] += len(seen)
-        last = entries[-1]
-        common = sum(
-            1
-            for _ in itertools.takewhile(
-                lambda pair: (pair[0]["id"], pair[0]["event"]) == (pair[1].name, pair[1].event),
-                zip(seen, lines, strict=False),
-            )
-        )
-        if last["what"] == "error":
-            self._add(session_id, f"a reader met {last['error']}: {last['text']}")
-        elif last["what"] == "rewound" and self._may_lose:
+        is_told = last["what"] == "rewound" or (last["what"] == "error" and last["error"] in EXPECTED_OF_A_LOSS)
+        if is_told and self._may_lose:
             self.counts["readers told of a loss"] += 1
-        elif last["what"] == "rewound":
-            self._add(session_id, f"a reader was told of a loss behind {last['last_seq']}, and nothing was lost")
-        elif common < len(seen):
+        elif last["what"] in {"error", "rewound"}:
+            self._add(session_id, f"a reader met {last.get('error', last['what'])}: {last}")
+        else:
+            self._compare(session_id, seen, is_whole=last["what"] == "end")
+
+    def _compare(self, session_id: str, seen: list[dict[str, Any]], *, is_whole: bool) -> None:
+        """Hold what a reader saw against the log."""
+        lines = self._logs[session_id].lines
+        pairs = zip(seen, lines, strict=False)
+        same = itertools.takewhile(
+            lambda pair: (pair[0]["id"], pair[0]["event"]) == (pair[1].name, pair[1].event), pairs
+        )
+        common = sum(1 for _ in same)
+        if common < len(seen):
             names = {(line.name, line.event) for line in lines}
             went_on = any((entry["id"], entry["event"]) in names for entry in seen[common:])
             if went_on or not self._may_lose:
                 self._add(session_id, f"a reader saw {seen[common]['id']} as entry {common}: not in the log there")
             else:  # it was at its end, or killed, before the server was
                 self.counts["readers gone before a loss"] += 1
-        elif last["what"] == "end":
+        elif is_whole:
             self.counts["read to the end"] += 1
             if common < len(lines):
                 self._add(session_id, f"a reader ended behind {common} of {len(lines)} entries")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -170,6 +171,7 @@ def test_scripts_that_are_forbidden(start_server, doctor):
         ("redis://127.0.0.1:1/0", "reach", "connection"),
         ("valkey://h", "address", "redis://"),
         ("redis+cluster://127.0.0.1:1", "reach", "connection"),
+        ("redis://127.0.0.1:1/0?socket_timeout=5", "reach", "leave it out"),
     ],
 )
 def test_no_store_is_two(doctor, url, check, word):
@@ -178,6 +180,14 @@ def test_no_store_is_two(doctor, url, check, word):
     assert (found[check]["level"], found["code"]) == ("failure", 2)
     assert word in found[check]["found"] + found[check]["change"]
     assert "rights" not in found
+
+
+def test_without_the_client_library(doctor, monkeypatch):
+    """Where redis-py is missing the doctor says how to install it."""
+    monkeypatch.setitem(sys.modules, "resumable.store._redis_examine", None)
+    found = doctor("--store", "redis://127.0.0.1")
+    assert (found["reach"]["level"], found["code"]) == ("failure", 2)
+    assert "pip install" in found["reach"]["change"]
 
 
 def test_a_wrong_password_is_not_shown(start_server, doctor, capsys):

@@ -307,6 +307,25 @@ def test_many_sessions_are_more_than_are_remembered(monkeypatch):
         assert events(store.read(name)) == [(1, name.encode())]
 
 
+def test_a_key_is_looked_up_once():
+    """A reader asks for the key of a session once; a writer that opened it, never."""
+    looks: list[object] = []
+
+    class Counted(MemoryStore):
+        def look(self, session_ids):
+            looks.append(session_ids)
+            return super().look(session_ids)
+
+    inner = Counted()
+    writer, reader = sealed(inner, OLD), sealed(inner, OLD)
+    lease = opened(writer)
+    for seq in range(1, 4):
+        write(writer, lease, seq, b"a")
+        assert len(events(writer.read("s"))) == len(events(reader.read("s"))) == seq
+        assert reader.wait({"s": Cursor(lease.token, seq - 1)}, 0)
+    assert looks == [["s"]]
+
+
 def test_a_session_that_goes_while_it_is_read():
     """A session that is deleted between two questions is not found; nothing else."""
 
