@@ -4,7 +4,7 @@ Break a read that is blocked in the middle of a response body, at an exact deadl
 It never decides when a stream is late (the core owns deadlines) and never touches a connection that is not ours alone.
 
 One daemon thread looks at every guard, sleeps until the earliest deadline it saw, and looks again. It starts with the
-first deadline and ends when it sees none. Why a break can never hit a connection that another stream uses:
+first deadline and ends when it sees no guard. Why a break can never hit a connection that another stream uses:
 
 * It shuts down a *duplicate* of the socket that is the guard's own. The original may be closed at any moment and its
   number taken by another connection; the duplicate always means the connection it was made from. (It also avoids
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _log = logging.getLogger("resumable.watchdog")
+
+#: [s] Until it looks again where nobody reads. A busy caller is seen between two reads nearly always: a thread that
+#: ended there, and was started by the next read, would cost more than all the rest of recovery.
+_PATROL: Final = 5.0
 
 
 class Guard:
@@ -82,6 +86,7 @@ class Guard:
             if self.deadline > now:
                 return self.deadline
             self.fired = True
+            self._watchdog.guards.discard(self._ref)  # There is nothing left to watch.
             try:
                 self._break()
             except Exception:  # noqa: BLE001  Reason: one stream's trouble must not leave the others unwatched.
@@ -178,10 +183,12 @@ class Watchdog:
         while True:
             due = self.look()
             with self._wakeup:
-                self.next_look = due = min(due, self.next_look)
-                if due == math.inf:
-                    self._thread = None
+                if not self.guards:
+                    self.next_look, self._thread = math.inf, None
                     return
+                if due == math.inf:
+                    due = self._now() + _PATROL
+                self.next_look = due = min(due, self.next_look)
                 self._wakeup.wait(min(max(due - self._now(), 0.0), threading.TIMEOUT_MAX))
 
 

@@ -206,7 +206,7 @@ def test_failing_break_leaves_the_others_watched(caplog: pytest.LogCaptureFixtur
 
 
 def test_thread_lives_while_there_is_a_deadline() -> None:
-    """The thread starts with the first deadline, is a daemon, and ends when no deadline is left."""
+    """The thread starts with the first deadline, is a daemon, and ends when there is nothing left to watch."""
     watchdog = Watchdog()
     gate = threading.Event()
     guard = watchdog.guard(functools.partial(wait_at, gate))
@@ -221,6 +221,24 @@ def test_thread_lives_while_there_is_a_deadline() -> None:
     assert guard.fired
     assert thread_of(watchdog) is None
     assert watchdog.next_look == math.inf
+
+
+def test_thread_stays_while_somebody_may_read_again() -> None:
+    """A thread that finds everybody between two reads stays: the next read starts no other, and has no need to wake it."""
+    watchdog = Watchdog()
+    with watchdog.guard(lambda: None) as guard:
+        guard.arm(time.monotonic() + HANG)
+        thread = thread_of(watchdog)
+        assert thread is not None
+        guard.arm(None)
+        watchdog.guard(lambda: None).arm(-math.inf)  # It looks, and finds that nobody reads.
+        for _ in range(1000):
+            if math.isfinite(watchdog.next_look) and watchdog.next_look > 0:
+                break
+            thread.join(0.001)
+        assert thread is thread_of(watchdog)
+        assert time.monotonic() < watchdog.next_look < time.monotonic() + HANG
+    quiet(watchdog)
 
 
 def test_no_thread_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
