@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Final, Protocol, Self
 
 import anyio
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from resumable._core.states import Action
 
 _log = logging.getLogger("resumable")
+
+_NEVER: Final = math.inf
 
 
 class Deadline(Protocol):
@@ -230,7 +232,7 @@ class Driver:
                         return data
                     out = session.receive_data(data, now())
                 finally:
-                    guard.deadline = math.inf
+                    guard.deadline = _NEVER
                 if session.notices:
                     self._teller.tell()
             if out:
@@ -327,7 +329,7 @@ class AsyncDriver:
                         return data
                     out = session.receive_data(data, now())
                 finally:
-                    guard.deadline = math.inf
+                    guard.deadline = _NEVER
                 if session.notices:
                     self._teller.tell()
             if out:

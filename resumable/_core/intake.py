@@ -141,18 +141,19 @@ class Intake:
             end: What it ends in, but for the spaces that upstream pads some events with.
         """
         gate, mapper = self._gate, self._mapper
-        flow, head = gate.flow, gate.flow_head
-        if flow is None or not data.startswith(head):
+        flow = gate.flow
+        text = data.removeprefix(gate.flow_head)
+        if flow is None or len(text) == len(data):
             return False
         if mapper is not None and not mapper.is_transparent(gate.flow_index):
             return False
-        text = data[len(head) :]
         tail = text.lstrip(_PLAIN)
-        if tail.startswith(b"\\n"):  # The one escape that is common.
-            text = text.replace(b"\\n", b"\n")
-            tail = text.lstrip(_PLAIN_LINES)
-        if tail != end and not _is_padded(tail, end):
-            return False
+        if tail != end:
+            if tail.startswith(b"\\n"):  # The one escape that is common.
+                text = text.replace(b"\\n", b"\n")
+                tail = text.lstrip(_PLAIN_LINES)
+            if tail != end and not _is_padded(tail, end):
+                return False
         text = text[: -len(tail)]
         if not text or text[-1] <= _SPACE or not (text.isascii() or _is_free(text)):
             return False
