@@ -49,6 +49,7 @@ TWINS: tuple[tuple[str, str, str], ...] = (
     (RECORDED, "Recorded._write", "AsyncRecorded._write"),
     (RECORDED, "Recorded._note", "AsyncRecorded._note"),
     (RECORDED, "Recorded._step_down", "AsyncRecorded._step_down"),
+    (RECORDED, "Recorded._turn_back", "AsyncRecorded._turn_back"),
     (RECORDED, "Recorded._read_on", "AsyncRecorded._read_on"),
     (RECORDED, "Recorded._end", "AsyncRecorded._end"),
     (RECORDED, "Recorded.close", "AsyncRecorded.aclose"),

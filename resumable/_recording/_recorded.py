@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 from typing import TYPE_CHECKING, Final, Protocol, Self, TypeAlias
 
 from resumable._core.errors import ResumableError
 from resumable._core.report import Report
+from resumable._core.states import State
 from resumable._core.store_errors import FencedError, LeaseHeldError, SessionEndedError, StoreError
 from resumable._drive import SystemClock
 from resumable.store import Marker, Status
@@ -100,6 +102,8 @@ class Recorded:
             return None
         if error is not None:
             self._end(error)
+        elif not self._driver.session.is_reading:  # Closed on the way, by the keeper.
+            self._turn_back(self._driver)
         return error
 
     def __iter__(self) -> Self:
@@ -226,7 +230,17 @@ class Recorded:
     def _note(self) -> None:
         """Write down the attempt that is about to be sent."""
         assert self._journal is not None  # Invariant: see `_go_on`.
-        self._journal.write((), attempt_fields(self.report))
+        if not self._is_over:
+            self._journal.write((), attempt_fields(self.report))
+
+    def _turn_back(self, driver: Driver) -> None:
+        """Find out why there is no response: the session was cancelled, or is somebody else's by now."""
+        driver.close()
+        if self._is_lost:
+            self._step_down()
+        else:
+            self._end(None)
+            self._raise_cancelled()
 
     def _step_down(self) -> bytes:
         """Leave the writing to who has the lease now; the journal says whether the caller saw more than the log."""
@@ -249,9 +263,11 @@ class Recorded:
     def _end(self, error: Exception | None) -> None:
         """End the session in the log, unless it has ended."""
         journal = self._journal
-        if self._is_over or journal is None:
+        if journal is None:
             return
-        self._is_over = True
+        was_over, self._is_over = self._is_over, True  # At once: a cancelled one may be ended from two threads.
+        if was_over:
+            return
         failure = error if isinstance(error, ResumableError) else None
         status = Status.FAILED if journal.cancel_reason is None else Status.CANCELLED
         try:
@@ -266,8 +282,13 @@ class Recorded:
 
     def _stop(self) -> None:
         """Stop upstream at once; called in another thread."""
-        if self._driver is not None:
-            self._driver.close()
+        driver = self._driver
+        if driver is None:
+            return
+        is_on_its_way = driver.session.state is State.OPENING
+        driver.close()
+        if is_on_its_way and not self._is_lost:  # Its thread may wait for headers for minutes; readers need not.
+            threading.Thread(target=self._end, args=(None,), name="resumable-cancelled", daemon=True).start()
 
     def _lose(self) -> None:
         """Stop upstream at once; the session is somebody else's."""

@@ -100,6 +100,8 @@ class AsyncRecorded:
             return None
         if error is not None:
             await self._end(error)
+        elif not self._driver.session.is_reading:  # Closed on the way, by the keeper.
+            await self._turn_back(self._driver)
         return error
 
     def __aiter__(self) -> Self:
@@ -226,7 +228,17 @@ class AsyncRecorded:
     async def _note(self) -> None:
         """Write down the attempt that is about to be sent."""
         assert self._journal is not None  # Invariant: see `_go_on`.
-        await self._journal.write((), attempt_fields(self.report))
+        if not self._is_over:
+            await self._journal.write((), attempt_fields(self.report))
+
+    async def _turn_back(self, driver: AsyncDriver) -> None:
+        """Find out why there is no response: the session was cancelled, or is somebody else's by now."""
+        await driver.aclose()
+        if self._is_lost:
+            await self._step_down()
+        else:
+            await self._end(None)
+            self._raise_cancelled()
 
     async def _step_down(self) -> bytes:
         """Leave the writing to who has the lease now; the journal says whether the caller saw more than the log."""
@@ -249,9 +261,11 @@ class AsyncRecorded:
     async def _end(self, error: Exception | None) -> None:
         """End the session in the log, unless it has ended."""
         journal = self._journal
-        if self._is_over or journal is None:
+        if journal is None:
             return
-        self._is_over = True
+        was_over, self._is_over = self._is_over, True  # At once: a cancelled one may be ended from two threads.
+        if was_over:
+            return
         failure = error if isinstance(error, ResumableError) else None
         status = Status.FAILED if journal.cancel_reason is None else Status.CANCELLED
         try:

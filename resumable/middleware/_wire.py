@@ -10,11 +10,13 @@ from __future__ import annotations
 import copy
 import math
 import time
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import anthropic
 import anyio
 
+from resumable._core.errors import ConnectError
 from resumable._report import EXTENSION, headers_of
 from resumable._sdk import httpx
 from resumable._watchdog import WATCHDOG
@@ -23,7 +25,8 @@ from resumable.middleware._bedrock import AsyncDecoded, Decoded, is_binary
 from resumable.middleware._errors import as_sdk_error
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+    from collections.abc import AsyncIterable, Awaitable, Callable, Generator, Iterable
+    from contextlib import AbstractContextManager
 
     from resumable._core.errors import AttemptError, RecoveryError
     from resumable._core.states import Open
@@ -81,6 +84,13 @@ class Plug:
         self.answer: Any = None
         self.cause: Exception | None = None
         self.spliced: httpx.Response | None = None
+
+    def _way(self) -> AbstractContextManager[object]:
+        """Be on the way to a response; what ends it for a caller who leaves meanwhile."""
+        return nullcontext()  # A thread waits there until the transport gives up.
+
+    def _turn_back(self) -> None:
+        """End the way, if somebody is on it."""
 
     def translate(self, error: RecoveryError) -> Exception:
         """Make the exception that the caller gets; see `Wire`."""
@@ -169,24 +179,26 @@ class SDKWire(Plug):
 
     def open(self, action: Open) -> str | None:
         """Send a request and return its `request-id`; see `Wire`."""
-        try:
-            self.answer = self._call_next(self._request_for(action))
-        except anthropic.APIConnectionError as error:
-            self.answer, self.cause = None, error
-            raise _failures.of_connection(error) from error
-        response = self.answer.http_response
-        if not response.is_success:
+        with self._way():
             try:
-                body = response.read()
-            except Exception as error:  # noqa: BLE001  # Reason: see `read`
-                response.close()
-                body = self._lose(response, error)
-            raise _failures.of_status(response.status_code, response.headers, body)
+                self.answer = self._call_next(self._request_for(action))
+            except anthropic.APIConnectionError as error:
+                self.answer, self.cause = None, error
+                raise _failures.of_connection(error) from error
+            response = self.answer.http_response
+            if not response.is_success:
+                try:
+                    body = response.read()
+                except Exception as error:  # noqa: BLE001  # Reason: see `read`
+                    response.close()
+                    body = self._lose(response, error)
+                raise _failures.of_status(response.status_code, response.headers, body)
         self.read = iter(_body(response)).__next__
         return self._adopt(self.answer)
 
     def close(self) -> None:
         """Close the response, if one is open; see `Wire`."""
+        self._turn_back()
         self._describe()
         response = self._response
         if response is not None and not self._break():
@@ -207,23 +219,40 @@ class AsyncSDKWire(Plug):
     def __init__(self, request: anthropic.APIRequest, call_next: anthropic.AsyncCallNext, **options: Any) -> None:  # noqa: ANN401  # Reason: they are `Plug`'s
         super().__init__(request, **options)
         self._call_next = call_next
+        self._scope: anyio.CancelScope | None = None
         self.read: Callable[[], Awaitable[bytes]] = self._ended
+
+    @contextmanager
+    def _way(self) -> Generator[None]:
+        self._scope = scope = anyio.CancelScope()
+        with scope:
+            try:
+                yield
+            finally:
+                self._scope = None
+        if scope.cancelled_caught:
+            raise ConnectError(cause_name="Closed")
+
+    def _turn_back(self) -> None:
+        if self._scope is not None:
+            self._scope.cancel()
 
     async def open(self, action: Open) -> str | None:
         """Send a request and return its `request-id`; see `Wire`."""
-        try:
-            self.answer = await self._call_next(self._request_for(action))
-        except anthropic.APIConnectionError as error:
-            self.answer, self.cause = None, error
-            raise _failures.of_connection(error) from error
-        response = self.answer.http_response
-        if not response.is_success:
+        with self._way():
             try:
-                body = await response.aread()
-            except Exception as error:  # noqa: BLE001  # Reason: see `read`
-                await response.aclose()
-                body = self._lose(response, error)
-            raise _failures.of_status(response.status_code, response.headers, body)
+                self.answer = await self._call_next(self._request_for(action))
+            except anthropic.APIConnectionError as error:
+                self.answer, self.cause = None, error
+                raise _failures.of_connection(error) from error
+            response = self.answer.http_response
+            if not response.is_success:
+                try:
+                    body = await response.aread()
+                except Exception as error:  # noqa: BLE001  # Reason: see `read`
+                    await response.aclose()
+                    body = self._lose(response, error)
+                raise _failures.of_status(response.status_code, response.headers, body)
         self.read = aiter(_async_body(response)).__anext__
         return self._adopt(self.answer)
 
@@ -236,6 +265,7 @@ class AsyncSDKWire(Plug):
 
     async def close(self) -> None:
         """Close the response, if one is open; see `Wire`."""
+        self._turn_back()
         self._describe()
         response = self._response
         if response is not None and not self._break():
