@@ -18,6 +18,8 @@ STORE_METHODS = (
     "request",
     "list",
     "due",
+    "claim",
+    "compact",
     "delete",
     "ping",
     "close",

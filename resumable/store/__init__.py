@@ -2,6 +2,7 @@
 
 from ._interface import AsyncStore, Store
 from ._memory_stores import AsyncMemoryStore, MemoryStore
+from ._packs import Pack
 from ._records import (
     MAX_EVENTS,
     Acquired,
@@ -18,6 +19,7 @@ from ._records import (
     Opening,
     Recorded,
     Status,
+    Upkeep,
     Vitals,
 )
 from ._sealing import asealed, sealed
@@ -39,9 +41,11 @@ __all__ = (
     "Marker",
     "MemoryStore",
     "Opening",
+    "Pack",
     "Recorded",
     "Status",
     "Store",
+    "Upkeep",
     "Vitals",
     "asealed",
     "sealed",

@@ -36,6 +36,7 @@ OWN_FIELDS = frozenset(
         "cancel_ms",
         "created_ms",
         "updated_ms",
+        "compact_ms",
     }
 )
 

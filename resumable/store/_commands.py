@@ -56,6 +56,7 @@ Plan: TypeAlias = Generator[Flight, Sequence[Reply], T]
 
 CONTROL_KEPT = 1000  # entries; a listener that is further behind learns it from its next append
 _CONTROL_TTL = 86_400_000  # [ms]
+_FINISHED_TTL = 604_800_000  # [ms] A session that is kept for longer, and was not compacted by then, stays as it is.
 
 
 def run(script: _scripts.Script, keys: Sequence[str], *args: Word) -> Command:
@@ -102,6 +103,11 @@ def unknown(flight: Flight, is_unknown: Sequence[bool]) -> list[int]:
 def hint(index: str, session_ids: Sequence[str], ahead_ms: int, keep_ms: int, *, only_new: bool = False) -> Command:
     """Make the command that notes sessions in an index."""
     return run(_scripts.HINT, [index], ahead_ms, keep_ms, "1" if only_new else "0", *session_ids)
+
+
+def finish_hint(names: Keys, session_ids: Sequence[str]) -> Command:
+    """Make the command that notes that sessions are over."""
+    return hint(names.finished, session_ids, 0, _FINISHED_TTL, only_new=True)
 
 
 def sound(reply: Reply) -> Reply:
@@ -151,7 +157,9 @@ def append(names: Keys, appends: Sequence[Append]) -> Plan[Sequence[Appended | S
     """Plan `Store.append`."""
     flight = [_append(names, one) for one in appends]
     over = [one.lease.session_id for one in appends if one.end is not None]
-    replies = (yield [*flight, *([Command(("ZREM", names.active, *over))] if over else [])]) if flight else []
+    if over:
+        flight += [Command(("ZREM", names.active, *over)), finish_hint(names, over)]
+    replies = (yield flight) if flight else []
     return [
         appended(one.lease, reply, seen=one.first_seq - 1)
         for one, reply in zip(appends, replies[: len(appends)], strict=True)
@@ -228,5 +236,5 @@ def cancel(names: Keys, session_id: str, reason: str) -> Plan[Cancelled]:
             ]
             return Cancelled(holder.decode(errors="replace"), last)
         case answer:
-            yield [Command(("ZREM", names.active, session_id))]
+            yield [Command(("ZREM", names.active, session_id)), finish_hint(names, [session_id])]
             return Cancelled("", answer[1])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from ._notes import AsyncNotes, Notes
 from ._records import MAX_EVENTS
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from resumable._core.store_errors import StoreError
 
+    from ._packs import Stored
     from ._records import (
         Acquired,
         Append,
@@ -27,11 +29,12 @@ if TYPE_CHECKING:
         Lease,
         Opening,
         Status,
+        Upkeep,
         Vitals,
     )
 
 
-class Store(Protocol):
+class Store(Notes, Protocol):
     """
     Sessions: their logs, checkpoints and leases.
 
@@ -215,6 +218,39 @@ class Store(Protocol):
         """List sessions that are worth a look: running when last heard of, and their lease should have run out."""
         ...
 
+    def claim(self, upkeep: Upkeep, *, hold: float, min_age: float = 0.0, limit: int = 100) -> Sequence[str]:
+        """
+        Take charge of sessions that nobody writes: for a while nobody else is given them.
+
+        A hint, which keeps those who look after sessions out of each other's way: what they then do decides.
+
+        Args:
+            upkeep: What is to be done for them.
+            hold: [s] For how long they are this caller's; what is still to be done then is given out again.
+            min_age: [s] Only those whose lease ran out, or that ended, at least this long ago.
+            limit: [sessions] At most this many.
+        """
+        ...
+
+    def compact(self, session_id: str, log: Sequence[Stored]) -> bool:
+        """
+        Put packs in the place of the events of a session that is over; what is read of it stays the same.
+
+        At once or not at all, for every reader. What is kept expires when it would have expired.
+
+        Args:
+            session_id: Which session.
+            log: All of its log as it was read, put into packs.
+
+        Returns:
+            Whether it is compact now; not if it is not over, or if *log* is not its log.
+
+        Raises:
+            SessionNotFoundError: There is none.
+            LogLostError: Half of it is gone.
+        """
+        ...
+
     def delete(self, session_id: str) -> bool:
         """
         Remove a session at once, whoever holds it; its holder then meets `SessionNotFoundError`.
@@ -233,7 +269,7 @@ class Store(Protocol):
         ...
 
 
-class AsyncStore(Protocol):
+class AsyncStore(AsyncNotes, Protocol):
     """`Store`, method for method, for asyncio; it differs by `await` alone. Belongs to one event loop."""
 
     async def acquire(
@@ -304,6 +340,14 @@ class AsyncStore(Protocol):
 
     async def due(self, limit: int = 100) -> Sequence[str]:
         """As `Store.due`."""
+        ...
+
+    async def claim(self, upkeep: Upkeep, *, hold: float, min_age: float = 0.0, limit: int = 100) -> Sequence[str]:
+        """As `Store.claim`."""
+        ...
+
+    async def compact(self, session_id: str, log: Sequence[Stored]) -> bool:
+        """As `Store.compact`."""
         ...
 
     async def delete(self, session_id: str) -> bool:

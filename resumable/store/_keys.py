@@ -49,6 +49,10 @@ class Keys(NamedTuple):
         stem = f"{self.prefix}:{{{session_id}}}"
         return f"{stem}:meta", f"{stem}:log", f"{stem}:request"
 
+    def fresh(self, session_id: str) -> str:
+        """Key of a session's log while it is compacted; gone when that is done."""
+        return f"{self.prefix}:{{{session_id}}}:fresh"
+
     def replica(self, session_id: str) -> str:
         """Key that is written so that a replica can be waited for; in the slot of a session."""
         return f"{self.prefix}:{{{session_id}}}:replica"
@@ -57,6 +61,11 @@ class Keys(NamedTuple):
     def active(self) -> str:
         """Index of sessions that somebody should look at, by when."""
         return f"{self.prefix}:active"
+
+    @property
+    def finished(self) -> str:
+        """Index of sessions that are over and not compact, by when they ended."""
+        return f"{self.prefix}:finished"
 
     @property
     def all_sessions(self) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import deque
-from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import TYPE_CHECKING, TypeVar
 
@@ -27,6 +26,8 @@ from resumable._core.store_errors import (
 
 from ._checks import check_append, check_fields, check_holder, check_reason, check_session_id, milliseconds
 from ._keys import OPAQUE_FIELDS
+from ._memory_session import MemorySession, claim
+from ._packs import Stored, spread
 from ._records import (
     MAX_EVENTS,
     SCHEMA,
@@ -44,6 +45,7 @@ from ._records import (
     Opening,
     Recorded,
     Status,
+    Upkeep,
 )
 from ._replies import check_chain
 
@@ -62,49 +64,11 @@ def _raw(value: str | int | bytes) -> bytes:
     return value if isinstance(value, bytes) else str(value).encode()
 
 
-@dataclass
-class _Session:
-    status: Status
-    token: int
-    holder: str
-    marker: int
-    lease_until: int  # [ms] 0: given up
-    ttl: int  # [ms]
-    gone: int  # [ms]
-    created: int  # [ms]
-    updated: int  # [ms]
-    opening: Opening
-    base: int = 0
-    last_seq: int = 0
-    takeovers: int = 0
-    cancel: str | None = None
-    fields: dict[str, bytes] = field(default_factory=dict)
-    log: list[Entry] = field(default_factory=list)
-
-    def mark(self, now: int, status: Status, holder: str) -> None:
-        """Change status and holder, with a marker for the readers; its token fences every older one."""
-        self.marker = max(now, self.marker + 1)
-        self.log.append(Marker(self.marker, status, holder, self.last_seq, self.log[-1].cursor))
-        self.status = status
-        self.updated = now
-
-    def end(self, now: int, status: Status, ttl: int) -> None:
-        """Change status for good; nobody writes any more."""
-        self.mark(now, status, "")
-        self.lease_until = 0
-        self.gone = now + ttl
-
-    def keep(self, now: int, ttl: int) -> None:
-        """Keep it for another *ttl*, once a tenth of it is used up."""
-        if self.gone - now < ttl * 0.9:
-            self.gone = now + ttl
-
-
 class MemorySessions:
     """All sessions of one store; times are whole milliseconds, as a server's are."""
 
     def __init__(self) -> None:
-        self._sessions: dict[str, _Session] = {}
+        self._sessions: dict[str, MemorySession] = {}
         self._control: deque[tuple[Cursor, str]] = deque(maxlen=_CONTROL_KEPT)
         self._purge_at = 8
 
@@ -122,7 +86,7 @@ class MemorySessions:
             check_fields(opening.fields)
             self._purge(now)
             fields = {name: _raw(value) for name, value in opening.fields.items()}
-            session = _Session(
+            session = MemorySession(
                 Status.RUNNING, now, holder, now, lease_until, ttl_ms, now + ttl_ms, now, now, opening, fields=fields
             )
             session.log.append(Marker(now, Status.RUNNING, holder, 0, None))
@@ -134,12 +98,12 @@ class MemorySessions:
             session.mark(now, Status.RUNNING, holder)
             session.token, session.holder, session.base = session.marker, holder, session.last_seq
             session.takeovers += 1
-        session.lease_until, session.ttl, session.gone = lease_until, ttl_ms, now + ttl_ms
+        session.lease_until, session.ttl, session.gone, session.claimed = lease_until, ttl_ms, now + ttl_ms, 0
         lease = Lease(session_id, holder, session.token, session.base, duration, ttl)
         return Acquired(lease, grant, session.last_seq, before)
 
     def _grant(
-        self, session_id: str, session: _Session, holder: str, opening: Opening | None, now: int, ttl: int
+        self, session_id: str, session: MemorySession, holder: str, opening: Opening | None, now: int, ttl: int
     ) -> Grant:
         if opening is not None and opening.request_hash != session.opening.request_hash:
             raise SessionConflictError(session_id)
@@ -244,16 +208,16 @@ class MemorySessions:
         """As `Store.read`; what is named and not there was never given, since nothing is lost here."""
         session = self._there(session_id, now)
         if after is None or after == (0, 0):
-            return session.log[:limit]
+            return spread(session_id, session.log[:limit], Cursor(0, 0), limit)
         at = bisect_left(session.log, after, key=_cursor)
         if at == len(session.log):
             raise CursorError(str(after), problem="it lies in the future")
-        entry = session.log[at]
-        if entry.cursor != after:
+        first, *following = spread(session_id, session.log[at : at + 1 + limit], after, limit + 1)
+        if first.cursor != after:
             # Within a lease there is an event for every seq: what stands here is the marker of the next one.
-            assert isinstance(entry, Marker)
-            raise LogRewoundError(session_id, after.seq or entry.base, entry.base)
-        return session.log[at + 1 : at + 1 + limit]
+            assert isinstance(first, Marker)
+            raise LogRewoundError(session_id, after.seq or first.base, first.base)
+        return following
 
     def arrived(self, after: Mapping[str, Cursor], now: int) -> Mapping[str, Sequence[Entry] | StoreError]:
         """Tell what has come behind cursors, as `Store.wait` does."""
@@ -263,7 +227,8 @@ class MemorySessions:
             session = self._sessions.get(session_id)
             if session is None or session.gone <= now:
                 continue
-            following = session.log[bisect_right(session.log, cursor, key=_cursor) :][:MAX_EVENTS]
+            at, next_one = bisect_right(session.log, cursor, key=_cursor), Cursor(cursor.token, cursor.seq + 1)
+            following = spread(session_id, session.log[at : at + MAX_EVENTS], next_one, MAX_EVENTS)
             try:
                 check_chain(session_id, cursor if cursor != (0, 0) else None, following)
             except (LogRewoundError, SeqExpiredError) as exc:
@@ -313,32 +278,40 @@ class MemorySessions:
         ]
         return [session_id for _, session_id in sorted(found)[:limit]]
 
+    def claim(self, upkeep: Upkeep, hold: float, min_age: float, limit: int, now: int) -> Sequence[str]:
+        """As `Store.claim`."""
+        return claim(self._sessions, upkeep, (round(hold * _SECOND), round(min_age * _SECOND)), limit, now)
+
+    def compact(self, session_id: str, log: Sequence[Stored], now: int) -> bool:
+        """As `Store.compact`."""
+        return self._there(session_id, now).compact(log)
+
     def delete(self, session_id: str, now: int) -> bool:
         """As `Store.delete`."""
         session = self._sessions.pop(check_session_id(session_id), None)
         return session is not None and session.gone > now
 
-    def _there(self, session_id: str, now: int) -> _Session:
+    def _there(self, session_id: str, now: int) -> MemorySession:
         session = self._sessions.get(check_session_id(session_id))
         if session is None or session.gone <= now:
             raise SessionNotFoundError(session_id)
         return session
 
-    def _mine(self, lease: Lease, now: int) -> _Session:
+    def _mine(self, lease: Lease, now: int) -> MemorySession:
         session = self._there(lease.session_id, now)
         if (session.token, session.holder) != (lease.token, lease.holder):
             raise FencedError(lease.session_id, lease.token, session.marker, session.holder)
         return session
 
     @staticmethod
-    def _check_writes(lease: Lease, session: _Session) -> None:
+    def _check_writes(lease: Lease, session: MemorySession) -> None:
         if session.status is not Status.RUNNING:
             raise SessionEndedError(lease.session_id, session.status.value, session.last_seq)
         if not session.lease_until:
             raise FencedError(lease.session_id, lease.token, session.marker, "")
 
     @staticmethod
-    def _checkpoint(session_id: str, session: _Session, now: int, leave: Sequence[str] = ()) -> Checkpoint:
+    def _checkpoint(session_id: str, session: MemorySession, now: int, leave: Sequence[str] = ()) -> Checkpoint:
         return Checkpoint(
             session_id=session_id,
             status=session.status,
@@ -355,6 +328,7 @@ class MemorySessions:
             updated=session.updated / _SECOND,
             schema=str(SCHEMA),
             fields={name: value for name, value in session.fields.items() if name not in leave},
+            is_compact=session.is_compact,
         )
 
     @staticmethod

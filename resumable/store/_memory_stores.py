@@ -17,6 +17,7 @@ import anyio
 from resumable._core.store_errors import StoreUnavailableError
 
 from ._memory import MemorySessions
+from ._notes import AsyncMemoryNotes, MemoryNotes
 from ._queries import LONGEST_WAIT
 from ._records import MAX_EVENTS, Vitals
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from resumable._core.store_errors import StoreError
 
+    from ._packs import Stored
     from ._records import (
         Acquired,
         Append,
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
         Lease,
         Opening,
         Status,
+        Upkeep,
     )
 
 T = TypeVar("T")
@@ -78,7 +81,7 @@ class _Changes:
         return found if after is None or found.session_ids else None
 
 
-class MemoryStore(_Changes):
+class MemoryStore(MemoryNotes, _Changes):
     """
     Sessions in the memory of this process; a `Store`.
 
@@ -188,6 +191,16 @@ class MemoryStore(_Changes):
         with self._reading() as now:
             return self._sessions.due(limit, now)
 
+    def claim(self, upkeep: Upkeep, *, hold: float, min_age: float = 0.0, limit: int = 100) -> Sequence[str]:
+        """As `Store.claim`."""
+        with self._changing() as now:
+            return self._sessions.claim(upkeep, hold, min_age, limit, now)
+
+    def compact(self, session_id: str, log: Sequence[Stored]) -> bool:
+        """As `Store.compact`."""
+        with self._changing() as now:
+            return self._sessions.compact(session_id, log, now)
+
     def delete(self, session_id: str) -> bool:
         """As `Store.delete`."""
         with self._changing() as now:
@@ -217,7 +230,7 @@ class MemoryStore(_Changes):
         return found
 
 
-class AsyncMemoryStore(_Changes):
+class AsyncMemoryStore(AsyncMemoryNotes, _Changes):
     """
     Sessions in the memory of this process; an `AsyncStore`, under asyncio and trio.
 
@@ -325,6 +338,16 @@ class AsyncMemoryStore(_Changes):
         """As `AsyncStore.due`."""
         with self._reading() as now:
             return self._sessions.due(limit, now)
+
+    async def claim(self, upkeep: Upkeep, *, hold: float, min_age: float = 0.0, limit: int = 100) -> Sequence[str]:
+        """As `AsyncStore.claim`."""
+        with self._changing() as now:
+            return self._sessions.claim(upkeep, hold, min_age, limit, now)
+
+    async def compact(self, session_id: str, log: Sequence[Stored]) -> bool:
+        """As `AsyncStore.compact`."""
+        with self._changing() as now:
+            return self._sessions.compact(session_id, log, now)
 
     async def delete(self, session_id: str) -> bool:
         """As `AsyncStore.delete`."""

@@ -18,7 +18,7 @@ from resumable._core.store_errors import (
 )
 
 from . import _scripts
-from ._commands import CONTROL_KEPT, Command, Plan, run, sound
+from ._commands import CONTROL_KEPT, Command, Plan, finish_hint, run, sound
 from ._keys import OPAQUE_FIELDS, Keys
 from ._records import MAX_EVENTS, Cancels, Checkpoint, Cursor, Entry, Status, Vitals
 from ._replies import Reply, check_chain, check_found, entries, entry_id, looked
@@ -56,7 +56,7 @@ def read(names: Keys, session_id: str, after: Cursor | None, limit: int) -> Plan
         after = None
     more = 0 if after is None else 1
     [reply] = yield [Command(("XRANGE", keys[1], "-" if after is None else str(after), "+", "COUNT", limit + more))]
-    found = entries(session_id, sound(reply))
+    found = entries(session_id, sound(reply), since=after or Cursor(0, 0), limit=limit + more)
     if after is None:
         check_chain(session_id, None, found)
         if not found:
@@ -106,9 +106,9 @@ def wait(
 def following(session_id: str, after: Cursor, raw: Sequence[Reply]) -> Sequence[Entry] | StoreError:
     """Read what follows a cursor, or say that the log does not go on from there."""
     try:
-        found = entries(session_id, raw)
+        found = entries(session_id, raw, since=Cursor(after.token, after.seq + 1), limit=MAX_EVENTS)
         check_chain(session_id, after if after != (0, 0) else None, found)
-    except (LogRewoundError, SeqExpiredError) as exc:
+    except (LogLostError, LogRewoundError, SeqExpiredError) as exc:
         return exc
     return found
 
@@ -182,14 +182,18 @@ def due(names: Keys, limit: int) -> Plan[Sequence[str]]:
     [reply] = yield [Command(("ZRANGEBYSCORE", names.active, "-inf", now_ms, "LIMIT", 0, limit))]
     ids = [raw.decode() for raw in sound(reply)]
     looks = list(zip(ids, (yield from look(names, ids)), strict=True))
-    idle = [name for name, one in looks if isinstance(one, SessionNotFoundError) or _is_over(one)]
-    if idle:
-        yield [Command(("ZREM", names.active, *idle))]
+    idle = yield from settle(names, looks)
     return [name for name, one in looks if name not in idle and not (isinstance(one, Checkpoint) and one.is_held)]
 
 
-def _is_over(one: Checkpoint | StoreError) -> bool:
-    return isinstance(one, Checkpoint) and one.status.is_over
+def settle(names: Keys, looks: Sequence[tuple[str, Checkpoint | StoreError]]) -> Plan[set[str]]:
+    """Drop from the index of what is active the sessions that are gone or over; say which they are."""
+    over = [name for name, one in looks if isinstance(one, Checkpoint) and one.status.is_over]
+    idle = {name for name, one in looks if isinstance(one, SessionNotFoundError)}.union(over)
+    if idle:
+        noted = [finish_hint(names, over)] if over else []
+        yield [Command(("ZREM", names.active, *sorted(idle))), *noted]
+    return idle
 
 
 def delete(names: Keys, session_id: str) -> Plan[bool]:
@@ -198,6 +202,7 @@ def delete(names: Keys, session_id: str) -> Plan[bool]:
         Command(("UNLINK", *names.session(session_id))),
         Command(("ZREM", names.active, session_id)),
         Command(("ZREM", names.all_sessions, session_id)),
+        Command(("ZREM", names.finished, session_id)),
     ]
     return bool(sound(count))
 

@@ -37,6 +37,13 @@ class Status(Enum):
         return self in {Status.COMPLETE, Status.FAILED, Status.CANCELLED}
 
 
+class Upkeep(Enum):
+    """What is to be done for sessions that nobody writes."""
+
+    LAPSED = "lapsed"  # Running when last heard of, or orphaned, and nobody holds the lease.
+    FINISHED = "finished"  # Over, and the log is as it was written.
+
+
 class Cursor(NamedTuple):
     """
     Where a reader is: the id of an entry of the log, `<token>-<seq>`.
@@ -176,6 +183,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
         updated: [s] Its last write, likewise.
         schema: Version of what was written, `<major>` or `<major>.<minor>`.
         fields: All other fields: those of the layer above, and of versions to come.
+        is_compact: Whether its log is in packs; its readers see no difference.
     """
 
     session_id: str
@@ -193,6 +201,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
     updated: float
     schema: str
     fields: Mapping[str, bytes]
+    is_compact: bool = False
 
     @property
     def is_held(self) -> bool:

@@ -13,9 +13,10 @@ from redis.exceptions import NoScriptError, ResponseError
 
 from resumable._core.store_errors import StoreUnavailableError
 
-from . import _commands, _queries
+from . import _commands, _queries, _upkeep
 from ._commands import on_the_wire, unknown
 from ._keys import Keys
+from ._notes import AsyncRedisNotes, RedisNotes
 from ._records import MAX_EVENTS
 from ._redis_clients import aconnect, connect
 from ._redis_errors import error_of, map_errors
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from resumable._core.store_errors import StoreError
 
     from ._commands import Flight, Plan, Word
+    from ._packs import Stored
     from ._records import (
         Acquired,
         Append,
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
         Lease,
         Opening,
         Status,
+        Upkeep,
         Vitals,
     )
     from ._redis_clients import AsyncClients, Clients
@@ -49,7 +52,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class RedisStore:
+class RedisStore(RedisNotes):
     """
     Sessions in Redis >= 6.2 or Valkey; a `Store`.
 
@@ -156,6 +159,14 @@ class RedisStore:
         """As `Store.due`."""
         return self._drive(self._clients.quick, _queries.due(self._names, limit))
 
+    def claim(self, upkeep: Upkeep, *, hold: float, min_age: float = 0.0, limit: int = 100) -> Sequence[str]:
+        """As `Store.claim`."""
+        return self._drive(self._clients.quick, _upkeep.claim(self._names, upkeep, hold, min_age, limit))
+
+    def compact(self, session_id: str, log: Sequence[Stored]) -> bool:
+        """As `Store.compact`."""
+        return self._drive(self._clients.quick, _upkeep.compact(self._names, session_id, log))
+
     def delete(self, session_id: str) -> bool:
         """As `Store.delete`."""
         return self._drive(self._clients.quick, _queries.delete(self._names, session_id))
@@ -209,7 +220,7 @@ class RedisStore:
             return replies
 
 
-class AsyncRedisStore:
+class AsyncRedisStore(AsyncRedisNotes):
     """
     Sessions in Redis >= 6.2 or Valkey; an `AsyncStore`.
 
@@ -315,6 +326,14 @@ class AsyncRedisStore:
     async def due(self, limit: int = 100) -> Sequence[str]:
         """As `AsyncStore.due`."""
         return await self._drive(self._clients.quick, _queries.due(self._names, limit))
+
+    async def claim(self, upkeep: Upkeep, *, hold: float, min_age: float = 0.0, limit: int = 100) -> Sequence[str]:
+        """As `AsyncStore.claim`."""
+        return await self._drive(self._clients.quick, _upkeep.claim(self._names, upkeep, hold, min_age, limit))
+
+    async def compact(self, session_id: str, log: Sequence[Stored]) -> bool:
+        """As `AsyncStore.compact`."""
+        return await self._drive(self._clients.quick, _upkeep.compact(self._names, session_id, log))
 
     async def delete(self, session_id: str) -> bool:
         """As `AsyncStore.delete`."""

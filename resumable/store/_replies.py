@@ -25,7 +25,8 @@ from resumable._core.store_errors import (
 )
 
 from ._checks import OWN_FIELDS
-from ._records import SCHEMA, Appended, Checkpoint, Cursor, Entry, Lease, Marker, Recorded, Status
+from ._packs import Pack, entries_in
+from ._records import MAX_EVENTS, SCHEMA, Appended, Checkpoint, Cursor, Entry, Lease, Marker, Recorded, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 Reply: TypeAlias = Any  # Reason: RESP is recursive and untyped; it is narrowed where it is read
 Replies: TypeAlias = list[Reply]
 SECOND = 1000.0  # [ms]
+_BEGINNING = Cursor(0, 0)
 
 # Refusals whose facts are those of the error, in order.
 _SAID: dict[bytes, Callable[..., StoreError]] = {
@@ -144,6 +146,7 @@ def checkpoint(session_id: str, now_ms: int, flat: Sequence[bytes]) -> Checkpoin
             updated=int(fields["updated_ms"]) / SECOND,
             schema=schema,
             fields={name: value for name, value in fields.items() if name not in OWN_FIELDS},
+            is_compact="compact_ms" in fields,
         )
     except (KeyError, ValueError) as exc:
         raise LogLostError(session_id, "checkpoint") from exc
@@ -166,21 +169,34 @@ def entry_id(raw: bytes) -> Cursor:
     return Cursor(int(token), int(seq))
 
 
-def entries(session_id: str, raw: Iterable[Reply]) -> list[Entry]:
+def entries(
+    session_id: str, raw: Iterable[Reply], *, since: Cursor = _BEGINNING, limit: int = MAX_EVENTS + 1
+) -> list[Entry]:
     """
     Read what XRANGE and XREAD answer for one log.
 
+    Args:
+        session_id: Whose.
+        raw: The answer.
+        since: The first entry that is wanted; a pack may begin before it.
+        limit: [entries] At most this many; a pack holds more than one.
+
     Raises:
         SessionSchemaError: There is a marker that a newer version wrote.
+        LogLostError: A pack does not hold what it should.
     """
     found: list[Entry] = []
     for name, fields in raw:
         token, _, seq = name.partition(b"-")
         if fields[0] == b"d":
             found.append(Recorded(int(token), int(seq), fields[1]))
+        elif fields[0] == b"first":
+            found += entries_in(session_id, Pack(int(token), int(fields[1]), int(seq), fields[3]), since)
+            if len(found) >= limit:
+                break
         else:
             found.append(_marker(session_id, int(token), dict(zip(fields[::2], fields[1::2], strict=True))))
-    return found
+    return found if len(found) <= limit else found[:limit]
 
 
 def _marker(session_id: str, token: int, fields: dict[bytes, bytes]) -> Marker:

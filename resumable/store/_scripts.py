@@ -30,6 +30,8 @@ def _read(name: str) -> Script:
 ACQUIRE = _read("acquire")
 APPEND = _read("append")
 CANCEL = _read("cancel")
+CLAIM = _read("claim")
+COMPACT = _read("compact")
 HINT = _read("hint")
 LOOK = _read("look")
 ORPHAN = _read("orphan")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from resumable._core.store_errors import SealedError, SessionConflictError, StoreError
 
+from ._notes import AsyncSealedNotes, SealedNotes
 from ._records import MAX_EVENTS
 from ._seals import Seals
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from ._interface import AsyncStore, Store
     from ._keyring import Keyring
+    from ._packs import Stored
     from ._records import (
         Acquired,
         Append,
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
         Lease,
         Opening,
         Status,
+        Upkeep,
         Vitals,
     )
     from ._seals import Look
@@ -38,7 +41,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class SealedStore:
+class SealedStore(SealedNotes):
     """
     Sessions whose content is encrypted in another store; a `Store`.
 
@@ -142,6 +145,14 @@ class SealedStore:
         """As `Store.due`."""
         return self._store.due(limit)
 
+    def claim(self, upkeep: Upkeep, *, hold: float, min_age: float = 0.0, limit: int = 100) -> Sequence[str]:
+        """As `Store.claim`."""
+        return self._store.claim(upkeep, hold=hold, min_age=min_age, limit=limit)
+
+    def compact(self, session_id: str, log: Sequence[Stored]) -> bool:
+        """As `Store.compact`."""
+        return self._store.compact(session_id, self._look(self._seals.packs(session_id, log)))
+
     def delete(self, session_id: str) -> bool:
         """As `Store.delete`; its data key goes with it."""
         self._seals.forget(session_id)
@@ -165,7 +176,7 @@ class SealedStore:
             return value
 
 
-class AsyncSealedStore:
+class AsyncSealedStore(AsyncSealedNotes):
     """
     Sessions whose content is encrypted in another store; an `AsyncStore`.
 
@@ -272,6 +283,14 @@ class AsyncSealedStore:
     async def due(self, limit: int = 100) -> Sequence[str]:
         """As `AsyncStore.due`."""
         return await self._store.due(limit)
+
+    async def claim(self, upkeep: Upkeep, *, hold: float, min_age: float = 0.0, limit: int = 100) -> Sequence[str]:
+        """As `AsyncStore.claim`."""
+        return await self._store.claim(upkeep, hold=hold, min_age=min_age, limit=limit)
+
+    async def compact(self, session_id: str, log: Sequence[Stored]) -> bool:
+        """As `AsyncStore.compact`."""
+        return await self._store.compact(session_id, await self._look(self._seals.packs(session_id, log)))
 
     async def delete(self, session_id: str) -> bool:
         """As `AsyncStore.delete`; its data key goes with it."""

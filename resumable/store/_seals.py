@@ -19,12 +19,15 @@ from resumable._core.errors import ConfigurationError
 from resumable._core.store_errors import SealedError, StoreError
 
 from ._envelopes import MARK, AlteredError, DataKey
+from ._packs import Pack
 from ._records import Acquired, Append, Checkpoint, Entry, Opening, Recorded
+from ._sealed_logs import PLAIN, Key, Plain, open_entries, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ._keyring import Keyring
+    from ._packs import Stored
     from ._records import Lease
 
 T = TypeVar("T")
@@ -74,35 +77,6 @@ class _Recent(Generic[T]):
             self._found.pop(name, None)
 
 
-class Plain:
-    """Stands for the key of a session that is not encrypted: it was opened before there were keys."""
-
-    request_hash = None
-
-    @staticmethod
-    def seal(place: str, plain: bytes) -> bytes:
-        """As `DataKey.seal`: nothing is done."""
-        del place
-        return plain
-
-    @staticmethod
-    def open(place: str, sealed: bytes) -> bytes:
-        """
-        As `DataKey.open`: nothing is done.
-
-        Raises:
-            AlteredError: It is an envelope.
-        """
-        del place
-        if sealed.startswith(MARK):
-            raise AlteredError
-        return sealed
-
-
-_PLAIN = Plain()
-_Key: TypeAlias = "DataKey | Plain"
-
-
 class Seals:
     """
     The data keys that a store is used with.
@@ -113,8 +87,8 @@ class Seals:
 
     def __init__(self, keyring: Keyring) -> None:
         self._keyring = keyring
-        self._writers: _Recent[_Key] = _Recent()
-        self._readers: _Recent[_Key] = _Recent()
+        self._writers: _Recent[Key] = _Recent()
+        self._readers: _Recent[Key] = _Recent()
 
     def opening(self, session_id: str, opening: Opening | None) -> tuple[Opening | None, DataKey | None]:
         """
@@ -169,7 +143,7 @@ class Seals:
             SealedError: There is a key to it, and not here.
         """
         before = acquired.checkpoint
-        key: _Key = fresh or _PLAIN if before is None else self._key(before)
+        key: Key = fresh or PLAIN if before is None else self._key(before)
         self._readers.put(acquired.lease.session_id, key)
         self._writers.put(_name(acquired.lease), key)
         return acquired if before is None else msgspec.structs.replace(acquired, checkpoint=self.checkpoint(before))
@@ -193,7 +167,7 @@ class Seals:
             for one in appends
         ]
 
-    def _writer(self, lease: Lease, there: Checkpoint | StoreError) -> _Key | StoreError:
+    def _writer(self, lease: Lease, there: Checkpoint | StoreError) -> Key | StoreError:
         """Find the key of a lease that was not acquired here, or long ago."""
         if isinstance(there, StoreError):
             return there
@@ -206,7 +180,7 @@ class Seals:
         return key  # Else the store fences it, whatever it is encrypted with.
 
     @staticmethod
-    def _append(one: Append, key: _Key | StoreError) -> Append | StoreError:
+    def _append(one: Append, key: Key | StoreError) -> Append | StoreError:
         if isinstance(key, StoreError):
             return key
         token = one.lease.token
@@ -270,7 +244,7 @@ class Seals:
         if not (RESERVED & found.fields.keys() or _envelopes(found.fields)):
             return found
         clear = {name: value for name, value in found.fields.items() if name in CLEAR and not value.startswith(MARK)}
-        key: _Key = _PLAIN
+        key: Key = PLAIN
         try:
             key = self._key(found)
             opened = {name: key.open(f"meta {name}", value) for name, value in _envelopes(found.fields).items()}
@@ -288,6 +262,20 @@ class Seals:
         """As `checkpoint`, of several."""
         return [one if isinstance(one, StoreError) else self.checkpoint(one) for one in found]
 
+    def packs(self, session_id: str, log: Sequence[Stored]) -> Look[Sequence[Stored]]:
+        """
+        Encrypt packs.
+
+        Raises:
+            SealedError: They cannot be.
+            StoreError: The session has gone meanwhile.
+        """
+        [there] = yield [session_id]
+        if isinstance(there, StoreError):
+            raise there
+        key = self._key(there)
+        return [one._replace(blob=key.seal(place_of(one), one.blob)) if isinstance(one, Pack) else one for one in log]
+
     def forget(self, session_id: str) -> None:
         """Drop the key of a session that is deleted."""
         self._readers.drop(session_id)
@@ -295,13 +283,13 @@ class Seals:
     def _quickly(self, session_id: str, found: Sequence[Entry]) -> Sequence[Entry] | None:
         """Decrypt with what is known of the session; `None` where that is nothing, or no longer right."""
         events = [entry for entry in found if isinstance(entry, Recorded)]
-        key = self._readers.get(session_id) if self._keyring else _PLAIN
+        key = self._readers.get(session_id) if self._keyring else PLAIN
         if not events:
             return found
         if key is None:
             return None
         try:
-            return _opened(key, found)
+            return open_entries(key, found)
         except AlteredError:
             return None
 
@@ -312,11 +300,11 @@ class Seals:
         key = self._key(there)
         self._readers.put(session_id, key)
         try:
-            return _opened(key, found)
+            return open_entries(key, found)
         except AlteredError as exc:
             raise _altered(there, key) from exc
 
-    def _key(self, there: Checkpoint) -> _Key:
+    def _key(self, there: Checkpoint) -> Key:
         """
         Find the key of a session.
 
@@ -325,7 +313,7 @@ class Seals:
         """
         name, wrapped = there.text(KEY_NAME), there.fields.get(DATA_KEY, b"")
         if not name and not wrapped:
-            return _PLAIN
+            return PLAIN
         if not wrapped:
             raise SealedError(there.session_id, "shredded", name)
         named = self._keyring.find(name)
@@ -347,7 +335,7 @@ def _check_fields(fields: Mapping[str, object]) -> None:
         raise ConfigurationError(argument="fields", problem=problem, remedy="choose another name")
 
 
-def _sealed(key: _Key, fields: Mapping[str, str | int | bytes]) -> dict[str, str | int | bytes]:
+def _sealed(key: Key, fields: Mapping[str, str | int | bytes]) -> dict[str, str | int | bytes]:
     """Encrypt fields, but for those that stay readable."""
     return {name: value if name in CLEAR else key.seal(f"meta {name}", _raw(value)) for name, value in fields.items()}
 
@@ -360,21 +348,7 @@ def _envelopes(fields: Mapping[str, bytes]) -> dict[str, bytes]:
     return {name: value for name, value in fields.items() if name not in RESERVED and value.startswith(MARK)}
 
 
-def _opened(key: _Key, found: Sequence[Entry]) -> Sequence[Entry]:
-    if key is _PLAIN:
-        for entry in found:
-            if isinstance(entry, Recorded):
-                key.open("", entry.event)
-        return found
-    return [
-        entry._replace(event=key.open(f"log {entry.token}-{entry.seq}", entry.event))
-        if isinstance(entry, Recorded)
-        else entry
-        for entry in found
-    ]
-
-
-def _altered(there: Checkpoint, key: _Key) -> SealedError:
+def _altered(there: Checkpoint, key: Key) -> SealedError:
     # An envelope in a session that names no key: both of the fields that open it were deleted.
     reason = "shredded" if isinstance(key, Plain) else "altered"
     return SealedError(there.session_id, reason, there.text(KEY_NAME))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ._conformance_leases import LEASE_CHECKS
 from ._conformance_logs import LOG_CHECKS
 from ._conformance_portal import in_portal
+from ._conformance_upkeep import UPKEEP_CHECKS
 from ._conformance_waits import WAIT_CHECKS
 
 if TYPE_CHECKING:
@@ -19,7 +20,12 @@ if TYPE_CHECKING:
 
     from resumable.store import AsyncStore, Store
 
-STORE_CHECKS: tuple[Callable[[Store], None], ...] = (*LEASE_CHECKS, *LOG_CHECKS, *WAIT_CHECKS)
+STORE_CHECKS: tuple[Callable[[Store], None], ...] = (
+    *LEASE_CHECKS,
+    *LOG_CHECKS,
+    *UPKEEP_CHECKS,
+    *WAIT_CHECKS,
+)
 
 
 def check_store(make: Callable[[], Store]) -> None:

@@ -7,12 +7,26 @@ from typing import TYPE_CHECKING, Any
 
 import fakeredis
 import msgspec
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from resumable._core.store_errors import StoreError
-from resumable.store import Append, Checkpoint, Cursor, Lease, Marker, MemoryStore, Opening, Recorded, Status, Store
+from resumable.store import (
+    Append,
+    Checkpoint,
+    Cursor,
+    Lease,
+    Marker,
+    MemoryStore,
+    Opening,
+    Recorded,
+    Status,
+    Store,
+    _packs,
+)
+from resumable.store._packs import pack_log
 from resumable.store._redis import RedisStore
 from resumable.store._redis_clients import Clients
 
@@ -138,6 +152,16 @@ class Agreement(RuleBasedStateMachine):
         """Cancel."""
         self.both(lambda side: side.store.cancel(session_id, reason))
 
+    @rule(session_id=SESSIONS, leave=st.sampled_from([0, 0, 0, 1]))
+    def compact(self, session_id: str, leave: int) -> None:
+        """Put the log into packs, or what is not all of it."""
+
+        def call(side: Side) -> Any:
+            log = side.store.read(session_id)
+            return side.store.compact(session_id, pack_log(log[: len(log) - leave]))
+
+        self.both(call)
+
     @rule(session_id=SESSIONS)
     def delete(self, session_id: str) -> None:
         """Delete; its successor must be of another millisecond, which ids are made of."""
@@ -202,6 +226,13 @@ def test_the_scripts_agree_with_the_reference_at_a_server(server):
         return RedisStore.from_url(server.url)
 
     agree(make, 20)
+
+
+@pytest.fixture(autouse=True)
+def small_packs(monkeypatch):
+    """Let packs begin at one event: the machine writes few."""
+    monkeypatch.setattr(_packs, "_SMALLEST", 1)
+    monkeypatch.setattr(_packs, "MAX_EVENTS", 3)
 
 
 def agree(make: Callable[[], Store], examples: int) -> None:

@@ -62,7 +62,8 @@ def test_an_index_is_cleared_behind_a_session(flight):
     """What clears or refreshes a hint waits until the session's own command is done."""
     [before, after] = stages(flight, is_split=True)
     assert all("{s}" in key_of(flight[i]) for i in before)
-    assert {key_of(flight[i]) for i in after} == {KEYS.active}
+    assert {key_of(flight[i]) for i in after} <= {KEYS.active, KEYS.finished}
+    assert KEYS.active in {key_of(flight[i]) for i in after}
 
 
 def test_slots_learn():

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import zlib
 from importlib.resources import files
 
+import msgspec
 import pytest
 
 from resumable.store import Cursor, Status
 from resumable.store._checks import OWN_FIELDS
 from resumable.store._keys import OPAQUE_FIELDS
+from resumable.store._packs import pack_log
 from resumable.store._redis import RedisStore
 from resumable.testing import STORE_CHECKS
 from resumable.testing._conformance_scene import opened, write
@@ -20,9 +23,12 @@ SCRIPTS = {path.name: path.read_text() for path in files("resumable.store").join
 
 
 def test_every_key_there_is_has_its_row(server):
-    """A session, a cancel and a wake leave no key of a name or type that the page does not tell."""
+    """Sessions, a compact one, a cancel and a wake leave no key of a name or type that the page does not tell."""
     store = RedisStore.from_url(server.url)
     write(store, opened(store), 1, b"a")
+    for name in ("compact", "over"):
+        write(store, opened(store, name), 1, b"a", end=Status.COMPLETE)
+    store.compact("compact", pack_log(store.read("compact")))
     store.cancel("s")
     store.wake()
     store.close()
@@ -32,7 +38,7 @@ def test_every_key_there_is_has_its_row(server):
     words = {"zset": "sorted set"}
     told = {re.sub(r"<\w+>", "x", name): kind for name, kind in rows.items()}
     found = {
-        re.sub(r"(?<=wake:).*|(?<=principal:).*|(?<=\{)s(?=\})", "x", name): words.get(kind, kind)
+        re.sub(r"(?<=wake:).*|(?<=principal:).*|(?<=\{)\w+(?=\})", "x", name): words.get(kind, kind)
         for name, kind in there.items()
     }
     assert found == told
@@ -44,8 +50,10 @@ def test_every_field_of_the_store_s_own_has_its_row(server):
     store = RedisStore.from_url(server.url)
     opened(store)
     store.cancel("s")
+    write(store, opened(store, "over"), 1, b"a", end=Status.COMPLETE)
+    store.compact("over", pack_log(store.read("over")))
     with server.client as client:
-        there = {name.decode() for name in client.hkeys("resumable:{s}:meta")}
+        there = {name.decode() for its in ("s", "over") for name in client.hkeys(f"resumable:{{{its}}}:meta")}
     assert there == {*rows, "model", "attempt"}
     assert set(rows) == OWN_FIELDS
     assert set(OPAQUE_FIELDS) <= set(names(section(PAGE, "## The checkpoint").rstrip().splitlines()[-1]))
@@ -66,6 +74,26 @@ def test_the_log_looks_as_shown(server):
     assert log[1] == (f"{lease.token}-1".encode(), {b"d": b"{}"})
     assert Cursor.parse(log[1][0].decode()) == (lease.token, 1)
     assert {name for row in statuses[1:] for name in names(row[0])} == {status.value for status in Status}
+    store.close()
+
+
+def test_a_compact_log_looks_as_shown(server):
+    """Its markers are those there were, and a pack has the fields, the id and the content that the page tells."""
+    store = RedisStore.from_url(server.url)
+    lease = opened(store)
+    sent = [b'{"type":"content_block_delta","n":%d}' % i for i in range(20)]
+    write(store, lease, 1, *sent, end=Status.COMPLETE)
+    with server.client as client:
+        before = client.xrange("resumable:{s}:log")
+        store.compact("s", pack_log(store.read("s")))
+        [opening, (name, fields), end] = client.xrange("resumable:{s}:log")
+        assert len({client.pexpiretime(f"resumable:{{s}}:{key}") for key in ("meta", "log", "request")}) == 1
+    assert [opening, end] == [before[0], before[-1]]
+    assert name == f"{lease.token}-20".encode()
+    part = section(PAGE, "## A compact log")
+    assert [name.encode() for row in tables(part)[0][1:] for name in names(row[0])] == list(fields)
+    assert fields[b"first"] == b"1"
+    assert msgspec.msgpack.decode(zlib.decompress(fields[b"z"])) == sent
     store.close()
 
 
