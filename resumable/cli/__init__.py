@@ -130,7 +130,8 @@ def _run(
         print("resumable: what shall be asked? give a prompt, or pipe one in", file=sys.stderr)
         raise typer.Exit(WRONG)
 
-    from resumable.cli._ask import Question, ask  # noqa: PLC0415  # Reason: help must not wait for the SDK
+    from resumable.cli._answer import Question  # noqa: PLC0415  # Reason: help must not wait for the SDK
+    from resumable.cli._ask import ask  # noqa: PLC0415  # Reason: help must not wait for the SDK
 
     question = Question(asked, model, max_tokens, system, base_url)
     exit_with(lambda: ask(question, _listener_for(model, as_json=as_json)).code)

@@ -8,7 +8,7 @@ from resumable.prices import PRICES_AS_OF, Tokens
 
 if TYPE_CHECKING:
     from resumable._core.report import Notice, Report
-    from resumable.cli._ask import Answer
+    from resumable.cli._answer import Answer
     from resumable.prices import Books
 
 _SECOND: Final = 1.0

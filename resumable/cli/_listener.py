@@ -11,7 +11,7 @@ from resumable.cli import _accounts as accounts
 
 if TYPE_CHECKING:
     from resumable._core.report import Notice, Report
-    from resumable.cli._ask import Answer
+    from resumable.cli._answer import Answer
 
 
 class Listener:

@@ -10,7 +10,7 @@ from resumable.cli._view import View
 
 if TYPE_CHECKING:
     from resumable._core.errors import ResumableError
-    from resumable.cli._passage import FailedAttempt, Heard, Outcome
+    from resumable.cli._outcome import FailedAttempt, Heard, Outcome
     from resumable.cli._storm import Storm
     from resumable.cli._takeover import Takeover
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from resumable.cli._passage import FailedAttempt, Heard
+    from resumable.cli._outcome import FailedAttempt, Heard
 
 BLOW: Final = "bold red"
 SEAM: Final = {"exact": "green", "aligned": "yellow", "unverified": "bold red"}

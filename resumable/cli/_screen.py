@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from resumable._core.errors import ResumableError
-    from resumable.cli._passage import FailedAttempt, Heard, Outcome
+    from resumable.cli._outcome import FailedAttempt, Heard, Outcome
     from resumable.cli._storm import Storm
     from resumable.cli._takeover import Takeover
 

@@ -23,7 +23,7 @@ from resumable.cli._listener import Listener
 
 if TYPE_CHECKING:
     from resumable._core.report import Notice
-    from resumable.cli._ask import Answer
+    from resumable.cli._answer import Answer
 
 _FRAMES: Final = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _REFRESH: Final = 0.1

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from resumable._core.errors import ResumableError
-    from resumable.cli._passage import FailedAttempt, Heard, Outcome
+    from resumable.cli._outcome import FailedAttempt, Heard, Outcome
     from resumable.cli._takeover import Takeover
 
 

@@ -8,7 +8,7 @@ from resumable.cli._storm import LEASE, SCALE, STALL
 
 if TYPE_CHECKING:
     from resumable._core.errors import ResumableError
-    from resumable.cli._passage import FailedAttempt, Heard, Outcome
+    from resumable.cli._outcome import FailedAttempt, Heard, Outcome
     from resumable.cli._storm import Storm
     from resumable.cli._takeover import Takeover
 

@@ -9,16 +9,16 @@ import anthropic
 from resumable._sdk import httpx
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
-    from ._recorder import Recorder, Tape
+    from ._tape import Tape
 
 
 class Recording(anthropic.Middleware):
     """Put last, next to the network; everything but requests for a message passes through unseen."""
 
-    def __init__(self, recorder: Recorder) -> None:
-        self._recorder = recorder
+    def __init__(self, begin: Callable[..., Tape]) -> None:
+        self._begin = begin
 
     def handle(self, request: anthropic.APIRequest, call_next: anthropic.CallNext) -> anthropic.APIResponse[Any]:
         """Record one exchange."""
@@ -53,7 +53,7 @@ class Recording(anthropic.Middleware):
         if request.method.upper() != "POST" or not path.endswith("/v1/messages"):
             return None
         headers = {name.lower(): str(value) for name, value in request.headers.items()}
-        return self._recorder.begin(request.method.upper(), "/v1/messages", headers, request.json)
+        return self._begin(request.method.upper(), "/v1/messages", headers, request.json)
 
 
 def _follow(tape: Tape, response: Any) -> None:  # noqa: ANN401  # Reason: a response of either colour

@@ -13,7 +13,8 @@ from rich.console import Console
 
 from resumable.cli._demo import watch
 from resumable.cli._machine import Machine
-from resumable.cli._passage import FailedAttempt, Heard, Outcome, pass_through
+from resumable.cli._outcome import FailedAttempt, Heard, Outcome
+from resumable.cli._passage import pass_through
 from resumable.cli._plain import Plain, marked
 from resumable.cli._screen import Screen
 from resumable.cli._storm import ANSWER, Storm, Strike, brew

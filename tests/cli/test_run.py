@@ -267,7 +267,7 @@ def test_nobody_there_is_one_line(upstream, run):
 
 def test_the_page_has_every_exit_code():
     """The page on the command explains each exit code that the code has."""
-    from resumable.cli._ask import BROKEN, NO_KEY, OK, WRONG  # noqa: PLC0415  # Reason: only this test needs the SDK
+    from resumable.cli._answer import BROKEN, NO_KEY, OK, WRONG  # noqa: PLC0415  # Reason: only this test needs the SDK
 
     told = [int(row[0]) for row in tables(section(PAGE, "## Exit codes"))[0][1:]]
     assert told == [OK, BROKEN, WRONG, NO_KEY, 130]

@@ -11,7 +11,7 @@ import pytest
 
 import resumable
 from resumable.testing import Drop, Garbage, Recorder, Recording, Refuse, Reject, Replay, ScriptedUpstream, Text
-from resumable.testing._recorder import scrub, scrubbed
+from resumable.testing._tape import scrub, scrubbed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -244,9 +244,9 @@ def test_a_caller_who_leaves_ends_the_recording(upstream: ScriptedUpstream):
 
 def test_an_encoding_that_is_not_known_breaks_nothing(monkeypatch):
     """A body that cannot be decoded is kept as it travelled, with the name of its encoding."""
-    from resumable.testing import _recorder  # noqa: PLC0415  # Reason: only this test looks inside
+    from resumable.testing import _tape  # noqa: PLC0415  # Reason: only this test looks inside
 
-    monkeypatch.setattr(_recorder, "_WINDOWS", {})
+    monkeypatch.setattr(_tape, "_WINDOWS", {})
     recorder = Recorder()
     with ScriptedUpstream("text", vary=False, gzip=True) as served, client_of(served) as client:
         text = heard(recorder.wrap(client))
