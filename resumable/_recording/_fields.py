@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 Fields = dict[str, "str | int | bytes"]
 
+_SECOND = 1000  # [ms]
 #: Headers that change what a request means; credentials and those of the transport do not.
 _MEANING = ("anthropic-beta", "anthropic-version")
 _FAILURES = {
@@ -83,20 +84,42 @@ class _Kept(msgspec.Struct, array_like=True):
     discarded: list[str]
 
 
-def opening_fields(request: Request, policy: object) -> Fields:
-    """Give the first fields of a session."""
+def opening_fields(request: Request, policy: object, lease: float) -> Fields:
+    """Give the first fields of a session; *lease* [s] is its first holder's."""
     plain = {
         name: value
         for name in getattr(type(policy), "__dataclass_fields__", ())
         if isinstance(value := getattr(policy, name), int | float | str)
     }
-    return {"model": str(request.body.get("model", "")), "policy": msgspec.json.encode(plain).decode()}
+    said = msgspec.json.encode(plain).decode()
+    return {"model": str(request.body.get("model", "")), "policy": said, **_lease_field(lease)}
 
 
-def attempt_fields(report: Report) -> Fields:
-    """Say which attempt is about to be sent; written before it is, so that none goes uncounted."""
+def lease_of(fields: Mapping[str, bytes]) -> float | None:
+    """[s] Say how long the lease of a session's last holder was; `None` where nobody wrote it down."""
+    raw = fields.get("lease_ms", b"")
+    return int(raw) / _SECOND if raw.isdigit() else None
+
+
+def _lease_field(lease: float) -> Fields:
+    return {"lease_ms": round(lease * _SECOND)}
+
+
+def attempt_fields(report: Report, lease: float) -> Fields:
+    """
+    Say which attempt is about to be sent; written before it is, so that none goes uncounted.
+
+    Args:
+        report: It lists the attempt already.
+        lease: [s] Of who sends it: for so long he may come back when the store was away.
+    """
     attempt = report.attempts[-1]
-    return {"attempt": attempt.number, "strategy": attempt.strategy.value, "attempts": _packed(report)}
+    return {
+        "attempt": attempt.number,
+        "strategy": attempt.strategy.value,
+        "attempts": _packed(report),
+        **_lease_field(lease),
+    }
 
 
 def block_fields(report: Report, transcript: Transcript, seq: int) -> Fields:

@@ -16,6 +16,7 @@ from resumable._core.errors import LocalProtocolError
 from resumable._core.store_errors import FencedError, SessionEndedError, StoreError, StoreUnavailableError
 from resumable.store import Status
 
+from ._fields import lease_of
 from ._ledger import Ledger
 from ._roster import end_of, refuse_takeover, was_left
 from ._rules import Rules
@@ -223,7 +224,8 @@ class Journal(_Holder):
                 raise there
             if not isinstance(there, StoreError) and there.status is Status.RUNNING:
                 desk.vigil.told(desk.store.ping(), desk.now())
-                wait = min(desk.vigil.takeover_in(lease, desk.now()), lease)
+                its = lease_of(there.fields) or lease
+                wait = min(desk.vigil.takeover_in(its, desk.now()), its)
                 if wait > 0 and not was_left(desk.store.read(session_id, after=end_of(there), limit=1)):
                     refuse_takeover(there, opening, wait)
             acquired = desk.store.acquire(session_id, new_holder(), duration=lease, ttl=ttl, opening=opening)
@@ -340,7 +342,8 @@ class AsyncJournal(_Holder):
                 raise there
             if not isinstance(there, StoreError) and there.status is Status.RUNNING:
                 desk.vigil.told(await desk.store.ping(), desk.now())
-                wait = min(desk.vigil.takeover_in(lease, desk.now()), lease)
+                its = lease_of(there.fields) or lease
+                wait = min(desk.vigil.takeover_in(its, desk.now()), its)
                 if wait > 0 and not was_left(await desk.store.read(session_id, after=end_of(there), limit=1)):
                     refuse_takeover(there, opening, wait)
             acquired = await desk.store.acquire(session_id, new_holder(), duration=lease, ttl=ttl, opening=opening)

@@ -231,7 +231,7 @@ class Recorded:
         """Write down the attempt that is about to be sent."""
         assert self._journal is not None  # Invariant: see `_go_on`.
         if not self._is_over:
-            self._journal.write((), attempt_fields(self.report))
+            self._journal.write((), attempt_fields(self.report, self._terms.lease))
 
     def _turn_back(self, driver: Driver) -> None:
         """Find out why there is no response: the session was cancelled, or is somebody else's by now."""

@@ -229,7 +229,7 @@ class AsyncRecorded:
         """Write down the attempt that is about to be sent."""
         assert self._journal is not None  # Invariant: see `_go_on`.
         if not self._is_over:
-            await self._journal.write((), attempt_fields(self.report))
+            await self._journal.write((), attempt_fields(self.report, self._terms.lease))
 
     async def _turn_back(self, driver: AsyncDriver) -> None:
         """Find out why there is no response: the session was cancelled, or is somebody else's by now."""

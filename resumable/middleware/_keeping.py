@@ -110,7 +110,7 @@ class Keeping:
     def opening(self, request: anthropic.APIRequest, body: dict[str, Any], policy: object) -> Opening:
         """Say what a call's session is created with."""
         kept = Request.of(urlsplit(request.url)._replace(scheme="", netloc="").geturl(), body, request.headers)
-        return Opening(kept.encode(), kept.hash, self.terms.principal, opening_fields(kept, policy))
+        return Opening(kept.encode(), kept.hash, self.terms.principal, opening_fields(kept, policy, self.terms.lease))
 
 
 async def _keep_open(url: str, opened: asyncio.Future[AsyncDesk]) -> None:
