@@ -56,7 +56,7 @@ Plan: TypeAlias = Generator[Flight, Sequence[Reply], T]
 
 CONTROL_KEPT = 1000  # entries; a listener that is further behind learns it from its next append
 _CONTROL_TTL = 86_400_000  # [ms]
-_FINISHED_TTL = 604_800_000  # [ms] A session that is kept for longer, and was not compacted by then, stays as it is.
+_UPKEEP_TTL = 604_800_000  # [ms] What has been kept for longer, and was not looked after by then, stays as it is.
 
 
 def run(script: _scripts.Script, keys: Sequence[str], *args: Word) -> Command:
@@ -107,7 +107,12 @@ def hint(index: str, session_ids: Sequence[str], ahead_ms: int, keep_ms: int, *,
 
 def finish_hint(names: Keys, session_ids: Sequence[str]) -> Command:
     """Make the command that notes that sessions are over."""
-    return hint(names.finished, session_ids, 0, _FINISHED_TTL, only_new=True)
+    return hint(names.finished, session_ids, 0, _UPKEEP_TTL, only_new=True)
+
+
+def orphan_hint(names: Keys, principal: str, session_id: str) -> Command:
+    """Make the command that notes that a session waits for a credential."""
+    return hint(names.orphaned(principal), [session_id], 0, _UPKEEP_TTL, only_new=True)
 
 
 def sound(reply: Reply) -> Reply:
@@ -220,8 +225,9 @@ def orphan(names: Keys, session_id: str) -> Plan[bool]:
         case [b"HELD" | b"ENDED", *_]:
             return False
         case _:
-            accepted(session_id, reply)
-            return True
+            principal = accepted(session_id, reply)[1].decode(errors="replace")
+    yield [orphan_hint(names, principal, session_id), Command(("ZREM", names.active, session_id))]
+    return True
 
 
 def cancel(names: Keys, session_id: str, reason: str) -> Plan[Cancelled]:

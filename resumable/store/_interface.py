@@ -218,7 +218,9 @@ class Store(Notes, Protocol):
         """List sessions that are worth a look: running when last heard of, and their lease should have run out."""
         ...
 
-    def claim(self, upkeep: Upkeep, *, hold: float, min_age: float = 0.0, limit: int = 100) -> Sequence[str]:
+    def claim(
+        self, upkeep: Upkeep, *, hold: float, min_age: float = 0.0, principal: str = "", limit: int = 100
+    ) -> Sequence[str]:
         """
         Take charge of sessions that nobody writes: for a while nobody else is given them.
 
@@ -227,7 +229,8 @@ class Store(Notes, Protocol):
         Args:
             upkeep: What is to be done for them.
             hold: [s] For how long they are this caller's; what is still to be done then is given out again.
-            min_age: [s] Only those whose lease ran out, or that ended, at least this long ago.
+            min_age: [s] Only those whose lease ran out, or that were orphaned or ended, at least this long ago.
+            principal: Whose, of those that are orphaned.
             limit: [sessions] At most this many.
         """
         ...
@@ -342,7 +345,9 @@ class AsyncStore(AsyncNotes, Protocol):
         """As `Store.due`."""
         ...
 
-    async def claim(self, upkeep: Upkeep, *, hold: float, min_age: float = 0.0, limit: int = 100) -> Sequence[str]:
+    async def claim(
+        self, upkeep: Upkeep, *, hold: float, min_age: float = 0.0, principal: str = "", limit: int = 100
+    ) -> Sequence[str]:
         """As `Store.claim`."""
         ...
 

@@ -53,6 +53,10 @@ class Keys(NamedTuple):
         """Key of a session's log while it is compacted; gone when that is done."""
         return f"{self.prefix}:{{{session_id}}}:fresh"
 
+    def orphaned(self, principal: str) -> str:
+        """Index of one principal's orphaned sessions, by when they were marked."""
+        return f"{self.prefix}:orphaned:{principal}"
+
     def replica(self, session_id: str) -> str:
         """Key that is written so that a replica can be waited for; in the slot of a session."""
         return f"{self.prefix}:{{{session_id}}}:replica"

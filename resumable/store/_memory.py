@@ -26,7 +26,8 @@ from resumable._core.store_errors import (
 
 from ._checks import check_append, check_fields, check_holder, check_reason, check_session_id, milliseconds
 from ._keys import OPAQUE_FIELDS
-from ._memory_session import MemorySession, claim
+from ._memory_session import MemorySession
+from ._notes import NoteBoard
 from ._packs import Stored, spread
 from ._records import (
     MAX_EVENTS,
@@ -71,6 +72,7 @@ class MemorySessions:
         self._sessions: dict[str, MemorySession] = {}
         self._control: deque[tuple[Cursor, str]] = deque(maxlen=_CONTROL_KEPT)
         self._purge_at = 8
+        self.board = NoteBoard()
 
     def acquire(
         self, session_id: str, holder: str, duration: float, ttl: float, opening: Opening | None, *, now: int
@@ -274,13 +276,22 @@ class MemorySessions:
         found = [
             (session.lease_until, session_id)
             for session_id, session in self._sessions.items()
-            if session.gone > now and not session.status.is_over and session.lease_until <= now
+            if session.gone > now and session.status is Status.RUNNING and session.lease_until <= now
         ]
         return [session_id for _, session_id in sorted(found)[:limit]]
 
-    def claim(self, upkeep: Upkeep, hold: float, min_age: float, limit: int, now: int) -> Sequence[str]:
-        """As `Store.claim`."""
-        return claim(self._sessions, upkeep, (round(hold * _SECOND), round(min_age * _SECOND)), limit, now)
+    def claim(self, upkeep: Upkeep, principal: str, spans: tuple[float, float], limit: int, now: int) -> Sequence[str]:
+        """As `Store.claim`; *spans* are for how long, and the least age."""
+        hold, age = (round(span * _SECOND) for span in spans)
+        due = [
+            (session.updated, name)
+            for name, session in self._sessions.items()
+            if session.is_due(upkeep, principal, now, age)
+        ]
+        names = [name for _, name in sorted(due)[:limit]]
+        for name in names:
+            self._sessions[name].claimed = now + hold
+        return names
 
     def compact(self, session_id: str, log: Sequence[Stored], now: int) -> bool:
         """As `Store.compact`."""

@@ -9,7 +9,7 @@ from ._packs import Pack, Stored, size_of
 from ._records import Marker, Opening, Status, Upkeep
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
 
 @dataclass
@@ -64,31 +64,14 @@ class MemorySession:
         self.is_compact = True
         return True
 
-    def is_due(self, upkeep: Upkeep, now: int, age: int) -> bool:
+    def is_due(self, upkeep: Upkeep, principal: str, now: int, age: int) -> bool:
         """Whether something is to be done for it, and nobody is at it."""
         if self.gone <= now or self.claimed > now:
             return False
         if upkeep is Upkeep.LAPSED:
-            return not self.status.is_over and self.lease_until <= now - age
+            return self.status is Status.RUNNING and self.lease_until <= now - age
+        if upkeep is Upkeep.ORPHANED and self.opening.principal != principal:
+            return False
+        if upkeep is Upkeep.ORPHANED:
+            return self.status is Status.ORPHANED and self.updated <= now - age
         return self.status.is_over and not self.is_compact and self.updated <= now - age
-
-
-def claim(
-    sessions: Mapping[str, MemorySession], upkeep: Upkeep, spans: tuple[int, int], limit: int, now: int
-) -> Sequence[str]:
-    """
-    As `Store.claim`.
-
-    Args:
-        sessions: All there are.
-        upkeep: What is to be done.
-        spans: [ms] How long they are put off for everybody else, and how long they must have been due.
-        limit: [sessions] At most this many.
-        now: [ms] The time.
-    """
-    hold, age = spans
-    due = [(one.updated, name) for name, one in sessions.items() if one.is_due(upkeep, now, age)]
-    names = [name for _, name in sorted(due)[:limit]]
-    for name in names:
-        sessions[name].claimed = now + hold
-    return names

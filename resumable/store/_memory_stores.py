@@ -191,10 +191,12 @@ class MemoryStore(MemoryNotes, _Changes):
         with self._reading() as now:
             return self._sessions.due(limit, now)
 
-    def claim(self, upkeep: Upkeep, *, hold: float, min_age: float = 0.0, limit: int = 100) -> Sequence[str]:
+    def claim(
+        self, upkeep: Upkeep, *, hold: float, min_age: float = 0.0, principal: str = "", limit: int = 100
+    ) -> Sequence[str]:
         """As `Store.claim`."""
         with self._changing() as now:
-            return self._sessions.claim(upkeep, hold, min_age, limit, now)
+            return self._sessions.claim(upkeep, principal, (hold, min_age), limit, now)
 
     def compact(self, session_id: str, log: Sequence[Stored]) -> bool:
         """As `Store.compact`."""
@@ -339,10 +341,12 @@ class AsyncMemoryStore(AsyncMemoryNotes, _Changes):
         with self._reading() as now:
             return self._sessions.due(limit, now)
 
-    async def claim(self, upkeep: Upkeep, *, hold: float, min_age: float = 0.0, limit: int = 100) -> Sequence[str]:
+    async def claim(
+        self, upkeep: Upkeep, *, hold: float, min_age: float = 0.0, principal: str = "", limit: int = 100
+    ) -> Sequence[str]:
         """As `AsyncStore.claim`."""
         with self._changing() as now:
-            return self._sessions.claim(upkeep, hold, min_age, limit, now)
+            return self._sessions.claim(upkeep, principal, (hold, min_age), limit, now)
 
     async def compact(self, session_id: str, log: Sequence[Stored]) -> bool:
         """As `AsyncStore.compact`."""

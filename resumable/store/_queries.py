@@ -18,7 +18,7 @@ from resumable._core.store_errors import (
 )
 
 from . import _scripts
-from ._commands import CONTROL_KEPT, Command, Plan, finish_hint, run, sound
+from ._commands import CONTROL_KEPT, Command, Plan, finish_hint, orphan_hint, run, sound
 from ._keys import OPAQUE_FIELDS, Keys
 from ._records import MAX_EVENTS, Cancels, Checkpoint, Cursor, Entry, Status, Vitals
 from ._replies import Reply, check_chain, check_found, entries, entry_id, looked
@@ -187,13 +187,17 @@ def due(names: Keys, limit: int) -> Plan[Sequence[str]]:
 
 
 def settle(names: Keys, looks: Sequence[tuple[str, Checkpoint | StoreError]]) -> Plan[set[str]]:
-    """Drop from the index of what is active the sessions that are gone or over; say which they are."""
-    over = [name for name, one in looks if isinstance(one, Checkpoint) and one.status.is_over]
-    idle = {name for name, one in looks if isinstance(one, SessionNotFoundError)}.union(over)
+    """Move what is no longer active to the index where it belongs now, and say which sessions that was."""
+    there = [one for _, one in looks if isinstance(one, Checkpoint)]
+    over = [one.session_id for one in there if one.status.is_over]
+    orphans = [one for one in there if one.status is Status.ORPHANED]
+    gone = [name for name, one in looks if isinstance(one, SessionNotFoundError)]
+    idle = [*gone, *over, *(one.session_id for one in orphans)]
     if idle:
-        noted = [finish_hint(names, over)] if over else []
-        yield [Command(("ZREM", names.active, *sorted(idle))), *noted]
-    return idle
+        hints = [orphan_hint(names, one.principal, one.session_id) for one in orphans]
+        hints += [finish_hint(names, over)] if over else []
+        yield [*hints, Command(("ZREM", names.active, *idle))]
+    return set(idle)
 
 
 def delete(names: Keys, session_id: str) -> Plan[bool]:

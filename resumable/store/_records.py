@@ -40,7 +40,8 @@ class Status(Enum):
 class Upkeep(Enum):
     """What is to be done for sessions that nobody writes."""
 
-    LAPSED = "lapsed"  # Running when last heard of, or orphaned, and nobody holds the lease.
+    LAPSED = "lapsed"  # Running when last heard of, and nobody holds the lease.
+    ORPHANED = "orphaned"  # It waits for a credential of its principal.
     FINISHED = "finished"  # Over, and the log is as it was written.
 
 

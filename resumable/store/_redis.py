@@ -159,9 +159,12 @@ class RedisStore(RedisNotes):
         """As `Store.due`."""
         return self._drive(self._clients.quick, _queries.due(self._names, limit))
 
-    def claim(self, upkeep: Upkeep, *, hold: float, min_age: float = 0.0, limit: int = 100) -> Sequence[str]:
+    def claim(
+        self, upkeep: Upkeep, *, hold: float, min_age: float = 0.0, principal: str = "", limit: int = 100
+    ) -> Sequence[str]:
         """As `Store.claim`."""
-        return self._drive(self._clients.quick, _upkeep.claim(self._names, upkeep, hold, min_age, limit))
+        plan = _upkeep.claim(self._names, upkeep, principal, (hold, min_age), limit)
+        return self._drive(self._clients.quick, plan)
 
     def compact(self, session_id: str, log: Sequence[Stored]) -> bool:
         """As `Store.compact`."""
@@ -327,9 +330,12 @@ class AsyncRedisStore(AsyncRedisNotes):
         """As `AsyncStore.due`."""
         return await self._drive(self._clients.quick, _queries.due(self._names, limit))
 
-    async def claim(self, upkeep: Upkeep, *, hold: float, min_age: float = 0.0, limit: int = 100) -> Sequence[str]:
+    async def claim(
+        self, upkeep: Upkeep, *, hold: float, min_age: float = 0.0, principal: str = "", limit: int = 100
+    ) -> Sequence[str]:
         """As `AsyncStore.claim`."""
-        return await self._drive(self._clients.quick, _upkeep.claim(self._names, upkeep, hold, min_age, limit))
+        plan = _upkeep.claim(self._names, upkeep, principal, (hold, min_age), limit)
+        return await self._drive(self._clients.quick, plan)
 
     async def compact(self, session_id: str, log: Sequence[Stored]) -> bool:
         """As `AsyncStore.compact`."""

@@ -145,9 +145,11 @@ class SealedStore(SealedNotes):
         """As `Store.due`."""
         return self._store.due(limit)
 
-    def claim(self, upkeep: Upkeep, *, hold: float, min_age: float = 0.0, limit: int = 100) -> Sequence[str]:
+    def claim(
+        self, upkeep: Upkeep, *, hold: float, min_age: float = 0.0, principal: str = "", limit: int = 100
+    ) -> Sequence[str]:
         """As `Store.claim`."""
-        return self._store.claim(upkeep, hold=hold, min_age=min_age, limit=limit)
+        return self._store.claim(upkeep, hold=hold, min_age=min_age, principal=principal, limit=limit)
 
     def compact(self, session_id: str, log: Sequence[Stored]) -> bool:
         """As `Store.compact`."""
@@ -284,9 +286,11 @@ class AsyncSealedStore(AsyncSealedNotes):
         """As `AsyncStore.due`."""
         return await self._store.due(limit)
 
-    async def claim(self, upkeep: Upkeep, *, hold: float, min_age: float = 0.0, limit: int = 100) -> Sequence[str]:
+    async def claim(
+        self, upkeep: Upkeep, *, hold: float, min_age: float = 0.0, principal: str = "", limit: int = 100
+    ) -> Sequence[str]:
         """As `AsyncStore.claim`."""
-        return await self._store.claim(upkeep, hold=hold, min_age=min_age, limit=limit)
+        return await self._store.claim(upkeep, hold=hold, min_age=min_age, principal=principal, limit=limit)
 
     async def compact(self, session_id: str, log: Sequence[Stored]) -> bool:
         """As `AsyncStore.compact`."""

@@ -14,7 +14,7 @@ from . import _scripts
 from ._commands import Command, Plan, Word, run, sound
 from ._packs import Pack, size_of
 from ._queries import look, settle
-from ._records import Checkpoint, Upkeep
+from ._records import Checkpoint, Status, Upkeep
 from ._replies import accepted
 
 if TYPE_CHECKING:
@@ -24,21 +24,38 @@ if TYPE_CHECKING:
     from ._packs import Stored
 
 
-def claim(names: Keys, upkeep: Upkeep, hold: float, min_age: float, limit: int) -> Plan[Sequence[str]]:
-    """Plan `Store.claim`; what needs no upkeep is dropped from the index."""
-    index = names.active if upkeep is Upkeep.LAPSED else names.finished
-    [reply] = yield [run(_scripts.CLAIM, [index], round(min_age * 1000), round(hold * 1000), limit)]
+def claim(names: Keys, upkeep: Upkeep, principal: str, spans: tuple[float, float], limit: int) -> Plan[Sequence[str]]:
+    """
+    Plan `Store.claim`; what needs no upkeep is dropped from the index.
+
+    Args:
+        names: The keys.
+        upkeep: As of `Store.claim`.
+        principal: Likewise.
+        spans: [s] For how long, and the least age.
+        limit: [sessions] As of `Store.claim`.
+    """
+    hold_ms, age_ms = (round(span * 1000) for span in spans)
+    index = names.finished if upkeep is Upkeep.FINISHED else names.orphaned(principal)
+    index = names.active if upkeep is Upkeep.LAPSED else index
+    [reply] = yield [run(_scripts.CLAIM, [index], age_ms, hold_ms, limit)]
     ids = [raw.decode() for raw in sound(reply)]
     looks = list(zip(ids, (yield from look(names, ids)), strict=True))
     if upkeep is Upkeep.LAPSED:
         idle = yield from settle(names, looks)
         return [name for name, one in looks if name not in idle and isinstance(one, Checkpoint) and not one.is_held]
-    found = [name for name, one in looks if isinstance(one, Checkpoint) and one.status.is_over and not one.is_compact]
-    # Gone, compact, beyond repair, or never over: the hint is written whatever became of the end.
+    found = [name for name, one in looks if isinstance(one, Checkpoint) and _is_due(one, upkeep)]
+    # Gone, done, beyond repair, or never over: the hint is written whatever became of the end.
     done = [name for name, one in looks if name not in found and not isinstance(one, StoreUnavailableError)]
     if done:
         yield [Command(("ZREM", index, *done))]
     return found
+
+
+def _is_due(there: Checkpoint, upkeep: Upkeep) -> bool:
+    if upkeep is Upkeep.ORPHANED:
+        return there.status is Status.ORPHANED
+    return there.status.is_over and not there.is_compact
 
 
 def compact(names: Keys, session_id: str, log: Sequence[Stored]) -> Plan[bool]:

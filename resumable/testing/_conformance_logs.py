@@ -159,7 +159,7 @@ def listing_filters(store: Store) -> None:
 
 
 def due_are_those_without_holder(store: Store) -> None:
-    """Worth a look is what is not over and nobody holds."""
+    """Worth a look is what is running and nobody holds; what is orphaned waits for its principal."""
     opened(store, "held")
     released = opened(store, "released")
     store.release(released)
@@ -172,8 +172,9 @@ def due_are_those_without_holder(store: Store) -> None:
     until(lambda: sorted(store.due()) == ["expired", "released"])
     assert len(store.due(1)) == 1
     store.delete("expired")
-    store.orphan("released")
     assert list(store.due()) == ["released"]
+    store.orphan("released")
+    assert not store.due()
 
 
 def what_is_kept_expires_whole(store: Store) -> None:

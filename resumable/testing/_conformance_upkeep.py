@@ -45,6 +45,21 @@ def claims_leave_the_young(store: Store) -> None:
     until(lambda: list(store.claim(Upkeep.LAPSED, hold=LONG)) == ["s"])
 
 
+def orphans_are_claimed(store: Store) -> None:
+    """What is orphaned is given out to who asks for its principal, and no longer to others; until it is taken over."""
+    opened(store, duration=SHORT)
+    store.release(opened(store, "other"))
+    until(lambda: len(store.due()) == 2)
+    assert store.orphan("s")
+    assert list(store.due()) == list(store.claim(Upkeep.LAPSED, hold=LONG)) == ["other"]
+    assert not store.claim(Upkeep.ORPHANED, hold=LONG)
+    assert not store.claim(Upkeep.ORPHANED, hold=LONG, principal="alice", min_age=LONG)
+    until(lambda: list(store.claim(Upkeep.ORPHANED, hold=0.0, principal="alice")) == ["s"])
+    taken(store)
+    time.sleep(0.005)  # The claim has run out.
+    assert not store.claim(Upkeep.ORPHANED, hold=LONG, principal="alice")
+
+
 def finished_are_claimed(store: Store) -> None:
     """What is over is given out until it is compact, however it ended; what is not is not."""
     write(store, opened(store, "complete"), 1, b"a", end=Status.COMPLETE)
@@ -149,6 +164,7 @@ def _whole(store: Store) -> list[Entry]:
 UPKEEP_CHECKS: tuple[Callable[[Store], None], ...] = (
     claims_are_of_one,
     claims_leave_the_young,
+    orphans_are_claimed,
     finished_are_claimed,
     packs_replay,
     packs_change_nothing_else,

@@ -26,6 +26,8 @@ def test_every_key_there_is_has_its_row(server):
     """Sessions, a compact one, a cancel and a wake leave no key of a name or type that the page does not tell."""
     store = RedisStore.from_url(server.url)
     write(store, opened(store), 1, b"a")
+    store.release(opened(store, "orphan"))
+    store.orphan("orphan")
     for name in ("compact", "over"):
         write(store, opened(store, name), 1, b"a", end=Status.COMPLETE)
     store.compact("compact", pack_log(store.read("compact")))
@@ -38,7 +40,7 @@ def test_every_key_there_is_has_its_row(server):
     words = {"zset": "sorted set"}
     told = {re.sub(r"<\w+>", "x", name): kind for name, kind in rows.items()}
     found = {
-        re.sub(r"(?<=wake:).*|(?<=principal:).*|(?<=\{)\w+(?=\})", "x", name): words.get(kind, kind)
+        re.sub(r"(?<=wake:).*|(?<=principal:).*|(?<=orphaned:).*|(?<=\{)\w+(?=\})", "x", name): words.get(kind, kind)
         for name, kind in there.items()
     }
     assert found == told

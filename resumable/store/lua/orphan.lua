@@ -3,16 +3,16 @@
 -- KEYS[1]  meta  hash, the checkpoint
 -- KEYS[2]  log   stream, entry id "<token>-<seq>"; "<token>-0" is a marker
 --
--- Returns {"OK"} | {"HELD", holder, left_ms} | {"ENDED", status, last_seq} | {"MISSING"}
+-- Returns {"OK", principal} | {"HELD", holder, left_ms} | {"ENDED", status, last_seq} | {"MISSING"}
 --       | {"LOST", "log" or "checkpoint"}
 local m = redis.call('HMGET', KEYS[1], 'status', 'token', 'holder', 'lease_until_ms', 'marker', 'base', 'last_seq',
-  'cancel')
+  'cancel', 'principal')
 if not m[2] then
   if redis.call('EXISTS', KEYS[2]) == 1 then return {'LOST', 'checkpoint'} end
   return {'MISSING'}
 end
 local status, last = m[1], tonumber(m[7])
-if status == 'orphaned' then return {'OK'} end
+if status == 'orphaned' then return {'OK', m[9]} end
 if status ~= 'running' then return {'ENDED', status, last} end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -30,4 +30,4 @@ end
 redis.call('HSET', KEYS[1], 'status', to, 'token', fresh, 'marker', fresh, 'holder', '', 'base', m[7],
   'lease_until_ms', '0', 'updated_ms', string.format('%.0f', now))
 if m[8] then return {'ENDED', to, last} end
-return {'OK'}
+return {'OK', m[9]}
