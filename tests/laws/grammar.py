@@ -13,7 +13,8 @@ def events_of(body: bytes) -> list[dict[str, Any]]:
     events: list[dict[str, Any]] = []
     for record in body.replace(b"\r\n", b"\n").split(b"\n\n"):
         lines = [line.partition(b": ") for line in record.split(b"\n")]
-        name = next((value for field, _, value in lines if field == b"event"), None)
+        # The last name counts: a record that a ping came into the middle of has two. Source: WHATWG HTML, 9.2.6.
+        name = next((value for field, _, value in reversed(lines) if field == b"event"), None)
         data = b"\n".join(value for field, _, value in lines if field == b"data")
         if name is not None and name != b"ping" and data:
             # The one record whose data may be any text: gateways send pages there, and clients show them.
