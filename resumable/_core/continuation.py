@@ -118,6 +118,10 @@ class Memory:
         """Remember that *model* refused a prefill."""
         self._refused[model] = now + self._ttl
 
+    def held_back(self) -> float:
+        """Say how long [s] other workers ask to hold requests back, as of now; here nobody does."""
+        return 0.0
+
 
 def survey(transcript: Transcript) -> Situation:
     """Find the first row of the table that matches what was delivered."""

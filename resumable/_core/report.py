@@ -39,6 +39,7 @@ class Attempt(msgspec.Struct):
         output_tokens: [tokens] Measured where the API told them, else estimated.
         is_estimated: Whether `output_tokens` is an estimate.
         discarded: Types of the blocks that were held back and dropped with it.
+        deferred: [s] Waited before it, because other workers were being refused.
     """
 
     number: int
@@ -54,6 +55,7 @@ class Attempt(msgspec.Struct):
     output_tokens: int = 0
     is_estimated: bool = False
     discarded: list[str] = []  # Reason: msgspec copies mutable defaults
+    deferred: float = 0.0
 
     def write(
         self, message: dict[str, Any] | None, usage: dict[str, Any], measured: int | None, estimated: int
@@ -116,6 +118,11 @@ class Report(msgspec.Struct):
     def waited(self) -> float:
         """[s] Spent waiting between attempts."""
         return sum(attempt.delay for attempt in self.attempts)
+
+    @property
+    def deferred(self) -> float:
+        """[s] Spent holding back because other workers were being refused; not part of `waited`."""
+        return sum(attempt.deferred for attempt in self.attempts)
 
     @property
     def discarded(self) -> list[str]:

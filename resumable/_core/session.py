@@ -35,6 +35,7 @@ from resumable._core.errors import (
     StreamStalledError,
 )
 from resumable._core.events import ContentBlockStop, MessageDelta, MessageStop, encode
+from resumable._core.fleet import Courtesy
 from resumable._core.hold import Gate
 from resumable._core.intake import Intake, Mapper
 from resumable._core.recovery import Finish, Next, Recovery, Rules, notice_of, own_words
@@ -108,7 +109,7 @@ class Session:
             body: The caller's request.
             policy: Limits, waits and watchdogs.
             hold: Names out of `HOLDABLE`.
-            memory: What models refused before; shared.
+            memory: What models refused before, and how long to hold back; shared.
             chance: Draws from [0, 1).
             report: Receives what recovery does; with the session's ID.
             now: [s] The driver's clock.
@@ -117,6 +118,7 @@ class Session:
         self._policy = policy
         self._recovery = Recovery(body, policy, memory, chance, now, rebuild)
         self._watch = Watch(policy, now)
+        self._courtesy = Courtesy(memory.held_back, policy.max_wait, policy.retry_after_cap)
         self._plan = Plan(Strategy.ORIGINAL, body)
         self._resume_at = now
         self._intake: Intake | None = None
@@ -183,7 +185,8 @@ class Session:
         if self.state is State.OPENING:
             raise LocalProtocolError(_ASKED, self.state.value)
         if self.state is State.READY or self.state is State.WAITING:
-            return self._open(now)
+            wait = self._courtesy.wait(now, self._watch.total)
+            return Sleep(wait) if wait else self._open(now)
         return Stop(self._error)
 
     def receive_response(self, now: float, request_id: str | None = None) -> None:
@@ -312,8 +315,9 @@ class Session:
         self._settle(now)
         self._intake = self._mapper = None
         self._surfaced = surfaced_tokens(self.transcript.blocks)
-        number = len(self.report.attempts) + 1
-        self.report.attempts.append(Attempt(number, self._plan.strategy, now))
+        number, deferred = len(self.report.attempts) + 1, self._courtesy.end(now)
+        self._recovery.history.waited += deferred
+        self.report.attempts.append(Attempt(number, self._plan.strategy, now, deferred=deferred))
         return Open(number, self._plan, self._watch.limit(now))
 
     def _look_at_seam(self, mapper: Mapper, now: float, out: list[bytes]) -> None:

@@ -15,6 +15,7 @@ class Terms(NamedTuple):
         durability: `write-ahead` or `relaxed`.
         store_outage: `degrade` or `fail`.
         principal: Whose it is; free text.
+        fleet: Whether workers of the store tell each other about upstream.
     """
 
     lease: float = 15.0
@@ -22,3 +23,4 @@ class Terms(NamedTuple):
     durability: str = "write-ahead"
     store_outage: str = "degrade"
     principal: str = ""
+    fleet: bool = True

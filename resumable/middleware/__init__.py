@@ -22,6 +22,7 @@ from resumable._recording._recorded import Recorded
 from resumable._recording._recorded_async import AsyncRecorded
 from resumable._recording._terms import Terms
 from resumable.middleware._arguments import check_callback, checked_client, checked_hold, checked_policy
+from resumable.middleware._fleet import Fleet
 from resumable.middleware._keeping import Keeping
 from resumable.middleware._splice import AsyncBody, Body, attached, refused, spliced, unopened
 from resumable.middleware._threads import AsyncThreadBody, SharedThreads, ThreadBody
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from resumable._recording._events import Past
     from resumable._recording._recorded import Note
     from resumable._recording._recorded_async import AsyncNote
+    from resumable.middleware._fleet import Member
     from resumable.middleware._threads import Turn
     from resumable.store import AsyncStore, Store
 
@@ -77,6 +79,8 @@ class Kept(TypedDict, total=False):
         lease: [s] So long after a process died, another may continue its sessions; 15 if not given, 2 at least.
         ttl: [s] So long after its last write a session is kept; a day if not given.
         principal: Whose the sessions are; free text, empty if not given.
+        fleet: Whether workers that share the store tell each other what a model refuses, and hold back while
+            upstream refuses one of them; `True` if not given.
     """
 
     durability: Literal["write-ahead", "relaxed"]
@@ -84,6 +88,7 @@ class Kept(TypedDict, total=False):
     lease: float
     ttl: float
     principal: str
+    fleet: bool
 
 
 class Resumable(anthropic.Middleware):
@@ -133,6 +138,7 @@ class Resumable(anthropic.Middleware):
         self._clock: Clock = clock or SystemClock()
         self._chance = chance
         self._memory = Memory()
+        self._fleet = Fleet(self._clock.now, self._memory, chance, is_on=self._keeping.terms.fleet)
         self._threads = SharedThreads(self._clock)
 
     def handle(self, request: anthropic.APIRequest, call_next: anthropic.CallNext) -> anthropic.APIResponse[Any]:
@@ -181,17 +187,21 @@ class Resumable(anthropic.Middleware):
         """Write one call's stream ahead to the store, or read it from there."""
         asked = _body_of(request)
         wire = SDKWire(request, call_next, **self._wire_options())
+        desk = self._keeping.desk(named)
+        member = self._fleet.member(desk.store, asked, request.headers, call_next)
 
         def produce(report: Report, past: Past, attempts: list[Attempt], note: Note) -> tuple[Driver, bytes]:
-            session = self._session(request, asked, turn, report)
+            session = self._session(request, asked, turn, report, member)
             out = session.adopt(past.transcript, attempts, self._clock.now(), is_over=past.is_over)
-            return Driver(session, wire, self._clock, Teller(session, self._on_recovery), note), out
+            return Driver(session, wire, self._clock, member.teller(session, wire, self._on_recovery), note), out
 
+        member.look()
         opening = self._keeping.opening(request, asked, self._policy)
-        recorded = Recorded(self._keeping.desk(named), named.session_id, opening, self._keeping.terms, produce)
+        recorded = Recorded(desk, named.session_id, opening, self._keeping.terms, produce)
         answer: anthropic.APIResponse[Any]
         try:
             error = recorded.start()
+            member.meet(wire.answer)
             if error is not None:
                 answer = refused(wire, error, request, recorded.report)
             elif recorded.is_following:
@@ -257,19 +267,21 @@ class Resumable(anthropic.Middleware):
         """Write one call's stream ahead to the store, or read it from there."""
         asked = _body_of(request)
         wire = AsyncSDKWire(request, call_next, **self._wire_options())
+        desk = await self._keeping.adesk(named)
+        member = self._fleet.member(desk.store, asked, request.headers, call_next)
 
         def produce(report: Report, past: Past, attempts: list[Attempt], note: AsyncNote) -> tuple[AsyncDriver, bytes]:
-            session = self._session(request, asked, turn, report)
+            session = self._session(request, asked, turn, report, member)
             out = session.adopt(past.transcript, attempts, self._clock.now(), is_over=past.is_over)
-            return AsyncDriver(session, wire, self._clock, Teller(session, self._on_recovery), note), out
+            return AsyncDriver(session, wire, self._clock, member.teller(session, wire, self._on_recovery), note), out
 
+        await member.alook()
         opening = self._keeping.opening(request, asked, self._policy)
-        recorded = AsyncRecorded(
-            await self._keeping.adesk(named), named.session_id, opening, self._keeping.terms, produce
-        )
+        recorded = AsyncRecorded(desk, named.session_id, opening, self._keeping.terms, produce)
         answer: anthropic.AsyncAPIResponse[Any]
         try:
             error = await recorded.start()
+            member.meet(wire.answer)
             if error is not None:
                 answer = refused(wire, error, request, recorded.report)
             elif recorded.is_following:
@@ -288,13 +300,18 @@ class Resumable(anthropic.Middleware):
         return answer
 
     def _session(
-        self, request: anthropic.APIRequest, body: dict[str, Any], turn: Turn | None, report: Report | None = None
+        self,
+        request: anthropic.APIRequest,
+        body: dict[str, Any],
+        turn: Turn | None,
+        report: Report | None = None,
+        member: Member | None = None,
     ) -> Session:
         return Session(
             body,
             policy=self._policy,
             hold=effective_hold(self._hold, body, str(request.headers.get("anthropic-beta") or "")),
-            memory=self._memory,
+            memory=self._memory if member is None else member.memory,
             chance=self._chance,
             report=report or Report(secrets.token_urlsafe(16)),
             now=self._clock.now(),
@@ -338,6 +355,7 @@ def wrap(
     """
     middleware = Resumable(store=store, policy=policy, hold=hold, on_recovery=on_recovery, **kept)
     wrapped: ClientT = checked_client(client, Resumable).with_middleware(middleware)
+    middleware._fleet.introduce(client)  # noqa: SLF001  # Reason: what it serves is known here alone
     return wrapped
 
 

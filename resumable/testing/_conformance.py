@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ._conformance_leases import LEASE_CHECKS
 from ._conformance_logs import LOG_CHECKS
+from ._conformance_notes import NOTE_CHECKS
 from ._conformance_portal import in_portal
 from ._conformance_upkeep import UPKEEP_CHECKS
 from ._conformance_waits import WAIT_CHECKS
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 STORE_CHECKS: tuple[Callable[[Store], None], ...] = (
     *LEASE_CHECKS,
     *LOG_CHECKS,
+    *NOTE_CHECKS,
     *UPKEEP_CHECKS,
     *WAIT_CHECKS,
 )
