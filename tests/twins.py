@@ -24,6 +24,7 @@ STORE_METHODS = (
     "ping",
     "close",
 )
+NOTE_METHODS = ("note", "notes")
 
 # A pair that stands in two files: both names, the async one last.
 RECORDED = "_recording/_recorded.py+_recording/_recorded_async.py"
@@ -86,6 +87,12 @@ TWINS: tuple[tuple[str, str, str], ...] = (
         ("store/_redis_cluster.py", f"ClusterStore.{name}", f"AsyncClusterStore.{name}")
         for name in ("wait", "wake", "ping", "close")
     ),
+    *(
+        ("store/_notes.py", f"{kind}.{name}", f"Async{kind}.{name}")
+        for kind in ("Notes", "RedisNotes", "MemoryNotes", "SealedNotes")
+        for name in NOTE_METHODS
+    ),
+    ("middleware/_fleet.py", "Member.look", "Member.alook"),
     ("store/_redis_nodes.py", "Nodes.close", "AsyncNodes.close"),
 )
 # Files whose every `async def` must stand in TWINS.
@@ -93,6 +100,7 @@ COLOURED = (
     "_drive.py",
     "middleware/__init__.py",
     "middleware/_bedrock.py",
+    "middleware/_fleet.py",
     "middleware/_splice.py",
     "middleware/_threads.py",
     "middleware/_wire.py",
@@ -101,6 +109,7 @@ COLOURED = (
     "_recording/_keeper.py",
     "store/_interface.py",
     "store/_memory_stores.py",
+    "store/_notes.py",
     "store/_redis.py",
     "store/_redis_cluster.py",
     "store/_redis_nodes.py",
@@ -148,6 +157,7 @@ SYNC_WORDS = {
     "_recorded_async": "_recorded",
     "adesk": "desk",
     "aiter": "iter",
+    "alook": "look",
     "aiter_raw": "iter_raw",
     "anext": "next",
     "anyio": "time",
