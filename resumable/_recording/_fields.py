@@ -82,6 +82,7 @@ class _Kept(msgspec.Struct, array_like=True):
     output_tokens: int
     is_estimated: bool
     discarded: list[str]
+    deferred: float = 0.0
 
 
 def opening_fields(request: Request, policy: object, lease: float) -> Fields:
@@ -166,6 +167,7 @@ def attempts_of(fields: Mapping[str, bytes], now: float) -> list[Attempt]:
             output_tokens=its.output_tokens,
             is_estimated=its.is_estimated,
             discarded=its.discarded,
+            deferred=its.deferred,
         )
         for its in kept
     ]
@@ -186,6 +188,7 @@ def _packed(report: Report) -> bytes:
                 its.output_tokens,
                 its.is_estimated,
                 its.discarded,
+                its.deferred,
             )
             for its in report.attempts
         ],
