@@ -40,6 +40,7 @@ from resumable._core.store_errors import (
     SeqExpiredError,
     SessionConflictError,
     SessionEndedError,
+    SessionForbiddenError,
     SessionNotFoundError,
     SessionSchemaError,
     StoreError,
@@ -148,6 +149,7 @@ SENTENCES: list[tuple[ResumableError, str]] = [
         SessionConflictError("s1"),
         "session s1 was opened with another request; choose another ID or delete the session",
     ),
+    (SessionForbiddenError("s1"), "session s1 belongs to another principal"),
     *(
         (SealedError("s1", reason, "2026-11"), f"session s1 cannot be opened: {why}")
         for reason, why in {

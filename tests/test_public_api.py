@@ -46,6 +46,7 @@ PUBLIC = (
     "SeqExpiredError",
     "SessionConflictError",
     "SessionEndedError",
+    "SessionForbiddenError",
     "SessionNotFoundError",
     "SessionSchemaError",
     "Sessions",

@@ -11,6 +11,7 @@ One branch of the tree in `errors`; nothing here holds a prompt, a completion, a
     ├── SessionNotFoundError       there is no session of this ID, or no longer
     ├── SessionEndedError          the session is over: read it, nothing can be added
     ├── SessionConflictError       the ID is in use for another request
+    ├── SessionForbiddenError      the session belongs to another principal
     ├── SessionSchemaError         a newer version of this library wrote the session
     ├── SealedError                the session is encrypted, and cannot be opened here
     ├── CursorError                the cursor is malformed, or not one of this log's
@@ -181,6 +182,22 @@ class SessionConflictError(StoreError):
 
     def __str__(self) -> str:
         return f"session {self.session_id} was opened with another request; choose another ID or delete the session"
+
+
+class SessionForbiddenError(StoreError):
+    """
+    The session belongs to another principal: ask in the name it was opened in.
+
+    Attributes:
+        session_id: The session's ID.
+    """
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(session_id)
+        self.session_id = session_id
+
+    def __str__(self) -> str:
+        return f"session {self.session_id} belongs to another principal"
 
 
 class SessionSchemaError(StoreError):

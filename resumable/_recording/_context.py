@@ -30,6 +30,7 @@ class Named(NamedTuple):
 
 
 _named: ContextVar[Iterator[Named] | None] = ContextVar("resumable_session", default=None)
+_principal: ContextVar[str | None] = ContextVar("resumable_principal", default=None)
 
 
 @contextmanager
@@ -52,22 +53,38 @@ def session(session_id: str) -> Generator[None]:
     Raises:
         ConfigurationError: *session_id* is no such ID.
     """
-    with within(session_id, None):
-        yield
-
-
-@contextmanager
-def within(session_id: str, store: Any) -> Generator[None]:  # noqa: ANN401  # Reason: a store of either colour
-    """As `session`, in a given store."""
     if not _ID(session_id):
         remedy = "pass 1 to 120 of the characters A-Z a-z 0-9 _ . -"
         raise ConfigurationError(argument="session_id", problem="it cannot name a session", remedy=remedy)
     names = itertools.chain((session_id,), (f"{session_id}.{number}" for number in itertools.count(2)))
-    token = _named.set(Named(name, store) for name in names)
+    with _naming(Named(name, None) for name in names):
+        yield
+
+
+@contextmanager
+def within(session_id: str, store: Any, principal: str | None = None) -> Generator[None]:  # noqa: ANN401  # Reason: a store of either colour
+    """Have the one call inside belong to a session that is there, in a given store and, if given, another name."""
+    token = _principal.set(principal)
+    try:
+        with _naming(itertools.repeat(Named(session_id, store))):
+            yield
+    finally:
+        _principal.reset(token)
+
+
+@contextmanager
+def _naming(names: Iterator[Named]) -> Generator[None]:
+    token = _named.set(names)
     try:
         yield
     finally:
         _named.reset(token)
+
+
+def principal_or(usual: str) -> str:
+    """Say in whose name the next call is made."""
+    given = _principal.get()
+    return usual if given is None else given
 
 
 def next_named() -> Named | None:

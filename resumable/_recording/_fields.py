@@ -49,8 +49,10 @@ class Request(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, path: str, body: dict[str, Any], headers: Mapping[str, Any]) -> Request:
-        """Keep what matters of a request."""
+        """Keep what matters of a request; whoever goes on with it brings credentials of his own."""
         kept = {name.lower(): str(value) for name, value in headers.items() if name.lower() in _MEANING}
+        if "mcp_servers" in body:
+            body = {**body, "mcp_servers": [_without_token(one) for one in body["mcp_servers"] or ()]}
         return cls(path, body, kept)
 
     @classmethod
@@ -66,6 +68,13 @@ class Request(msgspec.Struct, frozen=True):
     def hash(self) -> str:
         """What two requests have in common that ask the same."""
         return hashlib.sha256(self.encode()).hexdigest()
+
+
+def _without_token(server: Any) -> Any:  # noqa: ANN401  # Reason: as the caller gave it
+    """Give what is asked of a server of tools, without what lets us in there."""
+    if not isinstance(server, dict):
+        return server
+    return {name: value for name, value in server.items() if name != "authorization_token"}
 
 
 class _Kept(msgspec.Struct, array_like=True):

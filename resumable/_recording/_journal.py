@@ -14,17 +14,16 @@ from typing import TYPE_CHECKING, Self
 
 from resumable._core.errors import LocalProtocolError
 from resumable._core.store_errors import FencedError, SessionEndedError, StoreError, StoreUnavailableError
-from resumable.store import Status
 
 from ._fields import lease_of
 from ._ledger import Ledger
-from ._roster import end_of, refuse_takeover, was_left
+from ._roster import end_of, refuse_takeover, running_of, was_left
 from ._rules import Rules
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from resumable.store import Acquired, Append, Appended, Cursor, Entry, Lease, Opening
+    from resumable.store import Acquired, Append, Appended, Cursor, Entry, Lease, Opening, Status
 
     from ._desk import AsyncDesk, Desk
     from ._flight import AsyncFlight, Flight
@@ -210,6 +209,7 @@ class Journal(_Holder):
 
         Raises:
             ConfigurationError: An argument is none that can work.
+            SessionForbiddenError: It belongs to another principal than *opening* names.
             StoreError: As `Store.acquire`. Also `LeaseHeldError` for a lease that has run out while the store was
                 away, or before it was started anew: its holder has a full lease to come back first.
         """
@@ -220,14 +220,12 @@ class Journal(_Holder):
     def _acquire(desk: Desk, session_id: str, opening: Opening | None, lease: float, ttl: float) -> Acquired:
         try:
             [there] = desk.store.look([session_id])
-            if isinstance(there, StoreUnavailableError):
-                raise there
-            if not isinstance(there, StoreError) and there.status is Status.RUNNING:
+            if (running := running_of(there, opening)) is not None:
                 desk.vigil.told(desk.store.ping(), desk.now())
-                its = lease_of(there.fields) or lease
+                its = lease_of(running.fields) or lease
                 wait = min(desk.vigil.takeover_in(its, desk.now()), its)
-                if wait > 0 and not was_left(desk.store.read(session_id, after=end_of(there), limit=1)):
-                    refuse_takeover(there, opening, wait)
+                if wait > 0 and not was_left(desk.store.read(session_id, after=end_of(running), limit=1)):
+                    refuse_takeover(running, opening, wait)
             acquired = desk.store.acquire(session_id, new_holder(), duration=lease, ttl=ttl, opening=opening)
         except StoreUnavailableError as away:
             desk.vigil.away(away)
@@ -338,14 +336,12 @@ class AsyncJournal(_Holder):
     async def _acquire(desk: AsyncDesk, session_id: str, opening: Opening | None, lease: float, ttl: float) -> Acquired:
         try:
             [there] = await desk.store.look([session_id])
-            if isinstance(there, StoreUnavailableError):
-                raise there
-            if not isinstance(there, StoreError) and there.status is Status.RUNNING:
+            if (running := running_of(there, opening)) is not None:
                 desk.vigil.told(await desk.store.ping(), desk.now())
-                its = lease_of(there.fields) or lease
+                its = lease_of(running.fields) or lease
                 wait = min(desk.vigil.takeover_in(its, desk.now()), its)
-                if wait > 0 and not was_left(await desk.store.read(session_id, after=end_of(there), limit=1)):
-                    refuse_takeover(there, opening, wait)
+                if wait > 0 and not was_left(await desk.store.read(session_id, after=end_of(running), limit=1)):
+                    refuse_takeover(running, opening, wait)
             acquired = await desk.store.acquire(session_id, new_holder(), duration=lease, ttl=ttl, opening=opening)
         except StoreUnavailableError as away:
             desk.vigil.away(away)

@@ -10,9 +10,11 @@ from resumable._core.store_errors import (
     LeaseHeldError,
     LogRewoundError,
     SessionConflictError,
+    SessionForbiddenError,
+    StoreError,
     StoreUnavailableError,
 )
-from resumable.store import Appended, Cursor, Marker
+from resumable.store import Appended, Cursor, Marker, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -81,6 +83,27 @@ class Vigil:
             now: [s] The time.
         """
         return math.inf if self._is_away else max(0.0, self._since + lease - now)
+
+
+def running_of(there: Checkpoint | StoreError, opening: Opening | None) -> Checkpoint | None:
+    """
+    Give a session back if it is running, or nothing where there is none that is.
+
+    Args:
+        there: What a look said of it.
+        opening: What it would be opened with; in whose name.
+
+    Raises:
+        SessionForbiddenError: It is somebody else's.
+        StoreUnavailableError: Nobody knows.
+    """
+    if isinstance(there, StoreUnavailableError):
+        raise there
+    if isinstance(there, StoreError):
+        return None
+    if opening is not None and there.principal and opening.principal != there.principal:
+        raise SessionForbiddenError(there.session_id)
+    return there if there.status is Status.RUNNING else None
 
 
 def end_of(there: Checkpoint) -> Cursor:

@@ -170,6 +170,10 @@ def _resume(
         str | None,
         typer.Option("--base-url", metavar="URL", help="Where the API is, if elsewhere.", show_default=False),
     ] = None,
+    principal: Annotated[
+        str | None,
+        typer.Option("--principal", metavar="NAME", help="In whose name, if it is somebody's.", show_default=False),
+    ] = None,
     store: _STORE = None,
     as_json: _LINES = False,
 ) -> None:
@@ -186,7 +190,7 @@ def _resume(
     def work(found: Sessions) -> int:
         from resumable.cli._sessions_resume import resume  # noqa: PLC0415  # Reason: help must not wait for the SDK
 
-        return resume(found, session_id, base_url, as_json=as_json)
+        return resume(found, session_id, base_url, principal, as_json=as_json)
 
     _at(store, work)
 

@@ -12,6 +12,8 @@ from resumable.cli._exits import FAILED
 from resumable.cli._sessions_tail import watcher_for
 
 if TYPE_CHECKING:
+    from anthropic.types import RawMessageStreamEvent
+
     from resumable._core.report import Report
     from resumable.sessions import Sessions
 
@@ -20,7 +22,7 @@ _SET: Final = "set ANTHROPIC_API_KEY to a key of yours"
 _REFUSED: Final = (401, 403)
 
 
-def resume(sessions: Sessions, session_id: str, base_url: str | None, *, as_json: bool) -> int:
+def resume(sessions: Sessions, session_id: str, base_url: str | None, principal: str | None, *, as_json: bool) -> int:
     """
     Show a session's answer from its beginning, and continue it where nobody writes it any more.
 
@@ -28,6 +30,7 @@ def resume(sessions: Sessions, session_id: str, base_url: str | None, *, as_json
         sessions: Where it is.
         session_id: Which one.
         base_url: Where the API is; `None` as the SDK knows it.
+        principal: In whose name; `None` for nobody's.
         as_json: Whether a program reads it.
 
     Returns:
@@ -41,7 +44,8 @@ def resume(sessions: Sessions, session_id: str, base_url: str | None, *, as_json
             print(f"resumable: there is no key: {_SET}", file=sys.stderr)
             return NO_KEY
         try:
-            _show(sessions, client, session_id, as_json=as_json)
+            with sessions.resume(client, session_id, principal=principal) as stream:
+                _show(stream, as_json=as_json)
         except resumable.ResumableError:
             raise
         except anthropic.APIStatusError as error:
@@ -57,8 +61,8 @@ def resume(sessions: Sessions, session_id: str, base_url: str | None, *, as_json
     return 0
 
 
-def _show(sessions: Sessions, client: anthropic.Anthropic, session_id: str, *, as_json: bool) -> None:
-    with watcher_for(as_json=as_json) as watcher, sessions.resume(client, session_id) as stream:
+def _show(stream: anthropic.Stream[RawMessageStreamEvent], *, as_json: bool) -> None:
+    with watcher_for(as_json=as_json) as watcher:
         for event in stream:
             watcher.see_event(event.model_dump(mode="json", warnings=False))
         watcher.finish(_books(resumable.report(stream)))

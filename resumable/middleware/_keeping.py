@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 
 from resumable._core.errors import ConfigurationError
 from resumable._core.store_errors import StoreUnavailableError
-from resumable._recording._context import Named, next_named
+from resumable._recording._context import Named, next_named, principal_or
 from resumable._recording._desk import AsyncDesk, Desk
 from resumable._recording._fields import Request, opening_fields
 from resumable.store import Opening
@@ -110,7 +110,8 @@ class Keeping:
     def opening(self, request: anthropic.APIRequest, body: dict[str, Any], policy: object) -> Opening:
         """Say what a call's session is created with."""
         kept = Request.of(urlsplit(request.url)._replace(scheme="", netloc="").geturl(), body, request.headers)
-        return Opening(kept.encode(), kept.hash, self.terms.principal, opening_fields(kept, policy, self.terms.lease))
+        principal = principal_or(self.terms.principal)
+        return Opening(kept.encode(), kept.hash, principal, opening_fields(kept, policy, self.terms.lease))
 
 
 async def _keep_open(url: str, opened: asyncio.Future[AsyncDesk]) -> None:

@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from resumable.store import AsyncStore, Store
 
 
-def resume(client: anthropic.Anthropic, store: Store, session_id: str, request: bytes) -> Stream[RawMessageStreamEvent]:
+def resume(
+    client: anthropic.Anthropic, store: Store, session_id: str, request: bytes, principal: str | None
+) -> Stream[RawMessageStreamEvent]:
     """Send the session's own request again, under its ID: what is there is not sent."""
     kept = Request.decode(request)
-    with within(session_id, store):
+    with within(session_id, store, principal):
         return _with_recovery(client).post(  # type: ignore[no-any-return]  # Reason: either colour's
             kept.path,
             cast_to=Message,
@@ -32,11 +34,11 @@ def resume(client: anthropic.Anthropic, store: Store, session_id: str, request: 
 
 
 async def aresume(
-    client: anthropic.AsyncAnthropic, store: AsyncStore, session_id: str, request: bytes
+    client: anthropic.AsyncAnthropic, store: AsyncStore, session_id: str, request: bytes, principal: str | None
 ) -> AsyncStream[RawMessageStreamEvent]:
     """As `resume`."""
     kept = Request.decode(request)
-    with within(session_id, store):
+    with within(session_id, store, principal):
         return await _with_recovery(client).post(  # type: ignore[no-any-return]  # Reason: either colour's
             kept.path,
             cast_to=Message,

@@ -124,7 +124,9 @@ class Sessions:
         desk = self._desk()
         return desk.store.request(session_id)
 
-    def resume(self, client: anthropic.Anthropic, session_id: str) -> Stream[RawMessageStreamEvent]:
+    def resume(
+        self, client: anthropic.Anthropic, session_id: str, *, principal: str | None = None
+    ) -> Stream[RawMessageStreamEvent]:
         """
         Give the whole message from its `message_start`, as the SDK's own stream.
 
@@ -134,18 +136,22 @@ class Sessions:
         Args:
             client: Sends what is left to send; wrapped or not.
             session_id: Which session.
+            principal: In whose name; without it in that of *client*, if it was wrapped with one. A session that was
+                opened with a principal is nobody else's.
 
         Returns:
             What `messages.create(stream=True)` returns.
 
         Raises:
             SessionNotFoundError: There is none, or no longer.
+            SessionForbiddenError: It belongs to another principal.
             SessionEndedError: While it is read: it failed or was cancelled, and this is all there is.
         """
         from ._resume import resume  # noqa: PLC0415  # Reason: imports the SDK, which nothing else here needs
 
         desk = self._desk()
-        return resume(client, desk.store, session_id, desk.store.request(session_id))
+        kept = desk.store.request(session_id)
+        return resume(client, desk.store, session_id, kept, principal)
 
     def cancel(self, session_id: str, reason: str = "cancelled") -> Cancelled:
         """
@@ -252,12 +258,15 @@ class AsyncSessions:
         desk = await self._desk()
         return await desk.store.request(session_id)
 
-    async def resume(self, client: anthropic.AsyncAnthropic, session_id: str) -> AsyncStream[RawMessageStreamEvent]:
+    async def resume(
+        self, client: anthropic.AsyncAnthropic, session_id: str, *, principal: str | None = None
+    ) -> AsyncStream[RawMessageStreamEvent]:
         """As `Sessions.resume`."""
         from ._resume import aresume  # noqa: PLC0415  # Reason: imports the SDK, which nothing else here needs
 
         desk = await self._desk()
-        return await aresume(client, desk.store, session_id, await desk.store.request(session_id))
+        kept = await desk.store.request(session_id)
+        return await aresume(client, desk.store, session_id, kept, principal)
 
     async def cancel(self, session_id: str, reason: str = "cancelled") -> Cancelled:
         """As `Sessions.cancel`."""

@@ -14,6 +14,7 @@ from resumable._core.store_errors import (
     LeaseHeldError,
     SessionConflictError,
     SessionEndedError,
+    SessionForbiddenError,
     SessionNotFoundError,
     StoreUnavailableError,
 )
@@ -83,7 +84,9 @@ def test_what_cannot_be_opened_says_why(bench):
     with pytest.raises(LeaseHeldError):
         bench.open()
     with pytest.raises(SessionConflictError):
-        bench.open(opening=Opening(b"{}", "another"))
+        bench.open(opening=Opening(b"{}", "another", "alice"))
+    with pytest.raises(SessionForbiddenError):
+        bench.open(opening=Opening(b"{}", "hash", "bob"))
     journal.end(Status.FAILED)
     with pytest.raises(SessionEndedError):
         bench.open()

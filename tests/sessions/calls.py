@@ -52,14 +52,14 @@ class Calls:
             self.headers = dict(stream.response.headers)
             return text_of(list(stream))
 
-    def resumed(self, upstream: ScriptedUpstream, session_id: str) -> str:
+    def resumed(self, upstream: ScriptedUpstream, session_id: str, **options: Any) -> str:
         """Resume a session by its ID and join its text."""
         if self.colour == "async":
-            return asyncio.run(self._aresumed(upstream, session_id))
+            return asyncio.run(self._aresumed(upstream, session_id, options))
         with (
             client_of(upstream) as client,
             resumable.Sessions(self.store) as sessions,
-            sessions.resume(client, session_id) as stream,
+            sessions.resume(client, session_id, **options) as stream,
         ):
             return text_of(list(stream))
 
@@ -72,11 +72,11 @@ class Calls:
                 self.headers = dict(stream.response.headers)
                 return text_of([event async for event in stream])
 
-    async def _aresumed(self, upstream: ScriptedUpstream, session_id: str) -> str:
+    async def _aresumed(self, upstream: ScriptedUpstream, session_id: str, options: Any) -> str:
         async with (
             aclient_of(upstream) as client,
             resumable.AsyncSessions(self.store) as sessions,
-            await sessions.resume(client, session_id) as stream,
+            await sessions.resume(client, session_id, **options) as stream,
         ):
             return text_of([event async for event in stream])
 
