@@ -50,4 +50,6 @@ def headers_of(report: Report) -> dict[str, str]:
         headers["resumable-seams"] = ", ".join(seam.quality for seam in report.seams)
     if report.has_estimates:
         headers["resumable-usage"] = "estimated"
+    if report.unkept is not None:
+        headers["resumable-unkept"] = report.unkept
     return headers

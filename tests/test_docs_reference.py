@@ -149,7 +149,10 @@ def test_what_is_held_is_what_can_be_named():
 def test_headers_are_those_that_are_sent():
     """Every header that a response can get is on the page."""
     report = Report(
-        "id", [Attempt(1, Strategy.ORIGINAL, 0.0, is_estimated=True)], [Seam(2, "user_turn", 1, "exact", 1)]
+        "id",
+        [Attempt(1, Strategy.ORIGINAL, 0.0, is_estimated=True)],
+        [Seam(2, "user_turn", 1, "exact", 1)],
+        unkept="timeout",
     )
     assert first_column(section(EVENTS, "## Headers of the response")) == list(headers_of(report))
 

@@ -105,6 +105,8 @@ class Report(msgspec.Struct):
         overdue: How many times blocks flowed live because they had been held for too long.
         saved_tokens: [tokens] Output that continuing spared, an estimate: what had been delivered at each
             seam, and would have been produced again by starting over.
+        unkept: Why no store holds the session though one was to: `reason` of the `StoreUnavailableError` that was
+            met when it was opened; `None` otherwise.
     """
 
     session_id: str
@@ -113,6 +115,7 @@ class Report(msgspec.Struct):
     synthesised: str | None = None
     overdue: int = 0
     saved_tokens: int = 0
+    unkept: str | None = None
 
     @property
     def waited(self) -> float:

@@ -160,10 +160,14 @@ class Resumable(anthropic.Middleware):
         return self._recover(request, call_next, turn)
 
     def _recover(
-        self, request: anthropic.APIRequest, call_next: anthropic.CallNext, turn: Turn | None
+        self,
+        request: anthropic.APIRequest,
+        call_next: anthropic.CallNext,
+        turn: Turn | None,
+        report: Report | None = None,
     ) -> anthropic.APIResponse[Any]:
-        """Make one call's stream unbreakable, and keep nothing of it."""
-        session = self._session(request, _body_of(request), turn)
+        """Make one call's stream unbreakable, and keep nothing of it; *report* says why, if it was to be kept."""
+        session = self._session(request, _body_of(request), turn, report)
         wire = SDKWire(request, call_next, **self._wire_options())
         driver = Driver(session, wire, self._clock, Teller(session, self._on_recovery))
         answer: anthropic.APIResponse[Any]
@@ -211,8 +215,8 @@ class Resumable(anthropic.Middleware):
                 answer = spliced(wire, body, recorded.report)
         except StoreError as refusal:
             recorded.close()
-            if self._keeping.bears(refusal, recorded.report):
-                return self._recover(request, call_next, turn)
+            if (report := self._keeping.unkept(refusal, recorded.report.session_id)) is not None:
+                return self._recover(request, call_next, turn, report)
             answer = unopened(wire, refusal, request, recorded.report)
         except BaseException:
             recorded.close()
@@ -240,10 +244,14 @@ class Resumable(anthropic.Middleware):
         return await self._recover_async(request, call_next, turn)
 
     async def _recover_async(
-        self, request: anthropic.APIRequest, call_next: anthropic.AsyncCallNext, turn: Turn | None
+        self,
+        request: anthropic.APIRequest,
+        call_next: anthropic.AsyncCallNext,
+        turn: Turn | None,
+        report: Report | None = None,
     ) -> anthropic.AsyncAPIResponse[Any]:
-        """Make one call's stream unbreakable, and keep nothing of it."""
-        session = self._session(request, _body_of(request), turn)
+        """Make one call's stream unbreakable, and keep nothing of it; *report* says why, if it was to be kept."""
+        session = self._session(request, _body_of(request), turn, report)
         wire = AsyncSDKWire(request, call_next, **self._wire_options())
         driver = AsyncDriver(session, wire, self._clock, Teller(session, self._on_recovery))
         answer: anthropic.AsyncAPIResponse[Any]
@@ -291,8 +299,8 @@ class Resumable(anthropic.Middleware):
                 answer = spliced(wire, body, recorded.report)
         except StoreError as refusal:
             await recorded.aclose()
-            if self._keeping.bears(refusal, recorded.report):
-                return await self._recover_async(request, call_next, turn)
+            if (report := self._keeping.unkept(refusal, recorded.report.session_id)) is not None:
+                return await self._recover_async(request, call_next, turn, report)
             answer = unopened(wire, refusal, request, recorded.report)
         except BaseException:
             await recorded.aclose()

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 from resumable._core.errors import ConfigurationError
+from resumable._core.report import Report
 from resumable._core.store_errors import StoreUnavailableError
 from resumable._recording._context import Named, next_named, principal_or
 from resumable._recording._desk import AsyncDesk, Desk
@@ -22,7 +23,6 @@ from resumable.store._url import aopen_store, find_address, open_store
 if TYPE_CHECKING:
     import anthropic
 
-    from resumable._core.report import Report
     from resumable._core.store_errors import StoreError
     from resumable._recording._terms import Terms
     from resumable.store import AsyncStore, Store
@@ -100,12 +100,12 @@ class Keeping:
     def _url(self) -> str:
         return self._store if isinstance(self._store, str) else _MEMORY
 
-    def bears(self, refusal: StoreError, report: Report) -> bool:
-        """Say whether a stream whose session could not be opened flows all the same; nothing was sent yet."""
+    def unkept(self, refusal: StoreError, session_id: str) -> Report | None:
+        """Begin the report of a stream that flows though its session could not be opened; `None` where it must not."""
         if self.terms.store_outage != "degrade" or not isinstance(refusal, StoreUnavailableError):
-            return False
-        _log.warning("resumable.session_not_kept session=%s reason=%s", report.session_id, refusal.reason)
-        return True
+            return None
+        _log.warning("resumable.session_not_kept session=%s reason=%s", session_id, refusal.reason)
+        return Report(session_id, unkept=refusal.reason)
 
     def opening(self, request: anthropic.APIRequest, body: dict[str, Any], policy: object) -> Opening:
         """Say what a call's session is created with."""

@@ -42,6 +42,7 @@ class Calls:
         self.colour = colour
         self.store = store
         self.headers: dict[str, str] = {}
+        self.report: Any = None
 
     def text(self, upstream: ScriptedUpstream, session_id: str | None = None, asked: Any = None, **kept: Any) -> str:
         """Stream one call to its end and join its text."""
@@ -49,7 +50,7 @@ class Calls:
             return asyncio.run(self._atext(upstream, session_id, asked or body(), kept))
         client = resumable.wrap(client_of(upstream), store=self.store, **kept)
         with client, _within(session_id), client.messages.create(stream=True, **(asked or body())) as stream:
-            self.headers = dict(stream.response.headers)
+            self.headers, self.report = dict(stream.response.headers), resumable.report(stream)
             return text_of(list(stream))
 
     def resumed(self, upstream: ScriptedUpstream, session_id: str, **options: Any) -> str:
@@ -69,7 +70,7 @@ class Calls:
             with _within(session_id):
                 stream = await client.messages.create(stream=True, **asked)
             async with stream:
-                self.headers = dict(stream.response.headers)
+                self.headers, self.report = dict(stream.response.headers), resumable.report(stream)
                 return text_of([event async for event in stream])
 
     async def _aresumed(self, upstream: ScriptedUpstream, session_id: str, options: Any) -> str:

@@ -133,10 +133,14 @@ def test_leaving_early_cancels(store: str):
 
 @pytest.mark.parametrize("colour", ["sync", "async"])
 def test_a_store_that_is_away_is_borne(colour: str, tmp_path: Path, caplog: pytest.LogCaptureFixture):
-    """Where a session cannot be opened the stream flows all the same, and a log line says that it is not kept."""
+    """Where a session cannot be opened the stream flows all the same; log, headers and report say it is not kept."""
+    session_id, calls = new_id(), Calls(colour, f"unix://{tmp_path}/nobody")
     with ScriptedUpstream("text", [Drop(after=9)]) as upstream:
-        assert Calls(colour, f"unix://{tmp_path}/nobody").text(upstream, new_id()) == expected_text()
-    assert "resumable.session_not_kept" in caplog.text
+        assert calls.text(upstream, session_id) == expected_text()
+    assert f"resumable.session_not_kept session={session_id} reason=connection" in caplog.text
+    assert (calls.headers["resumable-session"], calls.headers["resumable-unkept"]) == (session_id, "connection")
+    assert calls.report is not None
+    assert (calls.report.session_id, calls.report.unkept, len(calls.report.attempts)) == (session_id, "connection", 2)
 
 
 @pytest.mark.parametrize("colour", ["sync", "async"])
