@@ -239,7 +239,7 @@ def _at(store: str | None, work: Callable[[Sessions], int]) -> NoReturn:
 
     def command() -> int:
         from resumable import ResumableError  # noqa: PLC0415  # Reason: help must not wait for it
-        from resumable.cli._sessions_errors import code_of  # noqa: PLC0415  # Reason: as above
+        from resumable.cli._sessions_errors import code_of, sentence  # noqa: PLC0415  # Reason: as above
         from resumable.sessions import Sessions  # noqa: PLC0415  # Reason: as above
 
         try:
@@ -247,7 +247,7 @@ def _at(store: str | None, work: Callable[[Sessions], int]) -> NoReturn:
                 return work(found)
         except ResumableError as error:
             sys.stdout.flush()
-            print(f"resumable: {error}", file=sys.stderr)
+            print(f"resumable: {sentence(error)}", file=sys.stderr)
             return code_of(error)
 
     exit_with(command)

@@ -19,6 +19,18 @@ CODES: Final[dict[type[Exception], int]] = {
 """Every other error is 1."""
 
 
+_HINTS: Final[dict[type[Exception], str]] = {
+    resumable.SessionForbiddenError: "name yours with --principal",
+    resumable.StoreUnavailableError: "`resumable doctor` says what to change",
+}
+
+
+def sentence(error: resumable.ResumableError) -> str:
+    """Say what went wrong, and what to do where that is known."""
+    hint = _HINTS.get(type(error))
+    return f"{error}; {hint}" if hint else str(error)
+
+
 def code_of(error: resumable.ResumableError) -> int:
     """Choose the exit code for an error."""
     return CODES.get(type(error), FAILED)

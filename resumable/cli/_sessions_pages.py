@@ -20,7 +20,7 @@ _LIST: Final = ("session", "status", "model", "events", "characters", "age", "wr
 _NUMBERS: Final = frozenset({"events", "characters", "age"})
 _UNITS: Final = ((86_400, "d"), (3600, "h"), (60, "min"))
 _HERE: Final = frozenset(
-    {"model", "attempt", "strategy", "text_chars", "stop_reason", "usage", "usage_estimated", "error"}
+    {"model", "attempt", "strategy", "text_chars", "stop_reason", "usage", "usage_estimated", "error", "lease_ms"}
 )
 """Fields of the layer above that are shown in a place of their own."""
 _INNER: Final = frozenset({"attempts", "policy", "snapshot", "snapshot_seq"})
@@ -151,6 +151,7 @@ def _facts(one: Checkpoint) -> list[tuple[str, str]]:
         ("updated", _moment(one.updated)),
         ("takeovers", str(one.takeovers or "")),
         ("principal", one.principal),
+        ("lease", _lease(one)),
         *_others(one).items(),
     ]
     return [(name, value) for name, value in facts if value]
@@ -160,6 +161,11 @@ def _status(one: Checkpoint) -> str:
     if one.is_held:
         return f"running, written by {one.holder} for another {one.lease_left:.0f} s at least"
     return f"{one.status.value}, nobody writes it" if one.status is Status.RUNNING else one.status.value
+
+
+def _lease(one: Checkpoint) -> str:
+    milliseconds = _number(one, "lease_ms")
+    return "" if milliseconds is None else f"{milliseconds / 1000:g} s"
 
 
 def _moment(seconds: float) -> str:

@@ -13,7 +13,7 @@ import pytest
 
 import resumable
 from resumable.cli import main
-from resumable.cli._sessions_errors import CODES, code_of
+from resumable.cli._sessions_errors import CODES, code_of, sentence
 from resumable.store import Append, Opening, Status
 from resumable.store._url import open_store
 from resumable.testing._conformance_scene import until
@@ -139,7 +139,9 @@ def test_what_is_no_duration_is_refused(run, wrong):
 
 def test_a_session_is_shown(scene, run):
     """Each fact is a line with its name; what there is not is left out, and so is what only a survivor needs."""
-    lease = scene.open("s", holder="host:1", model="m", attempt=2, strategy="prefill", snapshot=b"\x80", topic="sea")
+    lease = scene.open(
+        "s", holder="host:1", model="m", attempt=2, strategy="prefill", snapshot=b"\x80", topic="sea", lease_ms=2500
+    )
     scene.write(lease, 1, [START, BLOCK], usage='{"input_tokens":7,"cache":0}', usage_estimated=1)
     scene.store.cancel(lease.session_id, "too\nlong")
     code, out, _ = run("show", lease.session_id)
@@ -157,6 +159,7 @@ def test_a_session_is_shown(scene, run):
         "events": "2",
         "usage": "input_tokens 7 (estimated)",
         "principal": scene.principal,
+        "lease": "2.5 s",
         "topic": "sea",
     }
 
@@ -322,6 +325,7 @@ def test_a_store_that_is_away_is_five(capsys):
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
     assert "the store cannot be used: connection" in err
+    assert "resumable doctor" in err
     assert main(["sessions", "list", "--store", "ftp://x"]) == 2
     assert "ftp:// is not the URL of a store" in capsys.readouterr().err
 
@@ -335,4 +339,9 @@ def test_the_code_says_what_went_wrong():
         "StoreUnavailableError": 5,
     }
     assert code_of(resumable.SessionNotFoundError("s")) == 4
+    assert code_of(resumable.SessionForbiddenError("s")) == 1
+    assert sentence(resumable.SessionForbiddenError("s")) == (
+        "session s belongs to another principal; name yours with --principal"
+    )
+    assert sentence(resumable.SessionNotFoundError("s")) == str(resumable.SessionNotFoundError("s"))
     assert code_of(resumable.LogLostError("s", "log")) == 1
