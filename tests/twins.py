@@ -94,6 +94,11 @@ TWINS: tuple[tuple[str, str, str], ...] = (
     ),
     ("middleware/_fleet.py", "Member.look", "Member.alook"),
     ("store/_redis_nodes.py", "Nodes.close", "AsyncNodes.close"),
+    ("sessions/_upkeep.py", "compact", "acompact"),
+    *(
+        ("sessions/_upkeep.py", f"Sweeper.{name}", f"AsyncSweeper.{name}")
+        for name in ("sweep", "_settle", "_mark", "_continue", "_compact")
+    ),
 )
 # Files whose every `async def` must stand in TWINS.
 COLOURED = (
@@ -115,6 +120,7 @@ COLOURED = (
     "store/_redis_nodes.py",
     "store/_redis_routed.py",
     "store/_sealed.py",
+    "sessions/_upkeep.py",
     "_recording/_recorded_async.py",
 )
 # Async functions of those files that have no twin, with the reason.
@@ -130,6 +136,8 @@ SINGLE: dict[str, str] = {
         ),
         "a condition of threads is not an event of a loop",
     ),
+    "sessions/_upkeep.py::AsyncSweeper._each": "threads of a pool are not tasks behind a semaphore",
+    "sessions/_upkeep.py::AsyncSweeper._each.one": "threads of a pool are not tasks behind a semaphore",
     "middleware/_wire.py::_Patience.read": "a thread's read cannot be cancelled",
     "store/_redis_cluster.py::AsyncClusterStore._rings": "an event of a loop waits without a limit",
     "store/_redis_routed.py::AsyncRoutedStore._take": "tasks ask several servers at once, a thread one after another",
@@ -150,6 +158,7 @@ SYNC_WORDS = {
     "__aiter__": "__iter__",
     "__anext__": "__next__",
     "aclose": "close",
+    "acompact": "compact",
     "aclosing": "closing",
     "_async_body": "_body",
     "_keep_async": "_keep",

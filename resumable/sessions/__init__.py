@@ -3,5 +3,6 @@
 from ._events import SessionEvent
 from ._readings import AsyncReplay, AsyncTail, Replay, Tail
 from ._sessions import AsyncSessions, Sessions
+from ._upkeep import Swept
 
-__all__ = ("AsyncReplay", "AsyncSessions", "AsyncTail", "Replay", "SessionEvent", "Sessions", "Tail")
+__all__ = ("AsyncReplay", "AsyncSessions", "AsyncTail", "Replay", "SessionEvent", "Sessions", "Swept", "Tail")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from functools import partial
+from random import random
 from typing import TYPE_CHECKING, Self
 
 from resumable._core.store_errors import StoreUnavailableError
@@ -13,6 +15,7 @@ from resumable.store import Cursor, Status
 from resumable.store._url import aopen_store, open_store
 
 from ._readings import AsyncReplay, AsyncTail, Replay, Tail
+from ._upkeep import AsyncSweeper, Rules, Sweeper, acompact, compact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
     from anthropic.types import RawMessageStreamEvent
 
     from resumable.store import AsyncStore, Cancelled, Checkpoint, Store
+
+    from ._upkeep import Swept
 
 
 class Sessions:
@@ -168,6 +173,54 @@ class Sessions:
         desk = self._desk()
         return desk.store.cancel(session_id, reason)
 
+    def sweep(
+        self,
+        client: anthropic.Anthropic | None = None,
+        *,
+        principal: str = "",
+        limit: int = 100,
+        at_once: int = 4,
+        compact_after: float | None = 300.0,
+    ) -> Swept:
+        """
+        Look after the sessions that nobody writes, once; any number of processes may.
+
+        What was left is continued with *client* where it belongs to *principal*, and is read to its end here. What
+        belongs to others is marked as orphaned, so that its readers know, and anybody with a credential can go on.
+        What has been over for some time is compacted. After the store was away, or was started anew, nothing is
+        touched until the holders had a full lease to come back.
+
+        Args:
+            client: Sends what is left to send; wrapped or not. Without one, nothing is continued.
+            principal: Whose sessions *client* may continue.
+            limit: [sessions] At most this many of each kind.
+            at_once: [sessions] At most this many are continued at the same time.
+            compact_after: [s] What has been over for so long is compacted; `None` for nothing.
+
+        Returns:
+            What was done, and when to come again.
+
+        Raises:
+            StoreUnavailableError: The store did not answer.
+        """
+        desk = self._desk()
+        resume = None if client is None else partial(self.resume, client, principal=principal or None)
+        return Sweeper(desk, resume, Rules(principal, limit, at_once, compact_after), random).sweep()
+
+    def compact(self, session_id: str) -> bool:
+        """
+        Put the events of a session that is over into packs, of about a seventh of the size; readers see no difference.
+
+        Returns:
+            Whether it is compact now; not if it is not over.
+
+        Raises:
+            SessionNotFoundError: There is none, or no longer.
+            LogLostError: Half of it is gone.
+        """
+        desk = self._desk()
+        return compact(desk.store, session_id)
+
     def delete(self, session_id: str) -> bool:
         """
         Remove a session at once, also one that is being written.
@@ -272,6 +325,25 @@ class AsyncSessions:
         """As `Sessions.cancel`."""
         desk = await self._desk()
         return await desk.store.cancel(session_id, reason)
+
+    async def sweep(
+        self,
+        client: anthropic.AsyncAnthropic | None = None,
+        *,
+        principal: str = "",
+        limit: int = 100,
+        at_once: int = 4,
+        compact_after: float | None = 300.0,
+    ) -> Swept:
+        """As `Sessions.sweep`."""
+        desk = await self._desk()
+        resume = None if client is None else partial(self.resume, client, principal=principal or None)
+        return await AsyncSweeper(desk, resume, Rules(principal, limit, at_once, compact_after), random).sweep()
+
+    async def compact(self, session_id: str) -> bool:
+        """As `Sessions.compact`."""
+        desk = await self._desk()
+        return await acompact(desk.store, session_id)
 
     async def delete(self, session_id: str) -> bool:
         """As `Sessions.delete`."""

@@ -1,0 +1,374 @@
+"""What nobody writes is continued or marked, and what is over is compacted: once, whoever and however many sweep."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
+from typing import TYPE_CHECKING, Any, Self
+
+import pytest
+
+import resumable
+from resumable import StoreUnavailableError
+from resumable._recording._desk import AsyncDesk, Desk
+from resumable.sessions import Sessions, Swept, _upkeep
+from resumable.sessions._upkeep import AsyncSweeper, Rules, Sweeper
+from resumable.store import Append, AsyncMemoryStore, MemoryStore, Recorded, Status
+from resumable.store._redis import RedisStore
+from resumable.store._url import open_store
+from resumable.testing import ManualClock, ScriptedUpstream
+from resumable.testing._conformance_scene import until
+from tests.sessions.calls import Calls, aclient_of, client_of, expected_text, new_id
+from tests.sessions.faces import sessions_of
+from tests.sessions.lapsed import PLAIN, leave, leave_plain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from resumable.store import Store
+    from tests.store.servers import Server
+
+COLOURS = pytest.mark.parametrize("colour", ["sync", "async"])
+
+
+@pytest.fixture(autouse=True)
+def no_vigil(monkeypatch):
+    """Let the stores of these tests pass for old ones, and let nobody wait by chance."""
+    monkeypatch.setattr(_upkeep, "_LEASE", 0.0)
+    monkeypatch.setattr(_upkeep, "SPREAD", 0.0)
+
+
+@pytest.fixture
+def at(store: str, request: pytest.FixtureRequest) -> Iterator[Store]:
+    """The same store as the sessions', to look into; empty where that can be."""
+    if store != "memory://":
+        request.getfixturevalue("valkey").wipe()
+    opened = open_store(store)
+    until(lambda: (opened.ping().uptime or 0.0) >= 1.0)  # Before, it says 0, and what was just left may come back.
+    yield opened
+    opened.close()
+
+
+@contextmanager
+def client_for(colour: str, sessions: Any, upstream: ScriptedUpstream) -> Iterator[Any]:
+    """Give a client of the colour of sessions; it is closed where they live."""
+    client: Any = client_of(upstream) if colour == "sync" else aclient_of(upstream)
+    yield client
+    if colour == "sync":
+        client.close()
+    else:
+        sessions._portal.call(client.close)
+
+
+def kinds(store: Store, session_id: str) -> list[str]:
+    """Say what became of a session, in order."""
+    return [one.status.value for one in store.read(session_id) if not isinstance(one, Recorded)]
+
+
+@COLOURS
+def test_without_a_credential_it_is_marked(colour, store, at):
+    """Its readers are told once, and whoever has a credential can still finish it."""
+    its = new_id()
+    leave(at, its)
+    with sessions_of(colour, store) as sessions:
+        assert its in sessions.sweep().orphaned
+        assert its not in sessions.sweep().orphaned
+        assert sessions.get(its).status is Status.ORPHANED
+    assert kinds(at, its) == ["running", "orphaned"]
+    with ScriptedUpstream("text") as upstream:
+        assert Calls(colour, store).resumed(upstream, its) == expected_text()
+    assert kinds(at, its) == ["running", "orphaned", "running", "complete"]
+
+
+@COLOURS
+def test_with_a_credential_it_is_continued(colour, store, at):
+    """Also what was marked before; the log then holds the whole message, and nobody was asked twice for any of it."""
+    lapsed, marked = new_id(), new_id()
+    leave(at, lapsed)
+    leave(at, marked)
+    until(lambda: at.orphan(marked))
+    with (
+        ScriptedUpstream("text") as upstream,
+        sessions_of(colour, store) as sessions,
+        client_for(colour, sessions, upstream) as client,
+    ):
+        swept = sessions.sweep(client)
+        assert {lapsed, marked} <= set(swept.continued)
+        assert not swept.failures
+        for its in (lapsed, marked):
+            assert sessions.get(its).status is Status.COMPLETE
+            assert Calls(colour, store).resumed(upstream, its) == expected_text()
+        assert len(upstream.log) == len(swept.continued)
+
+
+@COLOURS
+def test_a_credential_is_good_for_its_principal_alone(colour, store, at):
+    """What belongs to another is marked, and waits until somebody sweeps in that one's name."""
+    name = new_id()
+    ours, theirs = f"{name}.ours", f"{name}.theirs"
+    leave(at, ours, f"alice-{name}")
+    leave(at, theirs, f"bob-{name}")
+    with (
+        ScriptedUpstream("text") as upstream,
+        sessions_of(colour, store) as sessions,
+        client_for(colour, sessions, upstream) as client,
+    ):
+        swept = sessions.sweep(client, principal=f"alice-{name}")
+        assert (swept.continued, swept.failures) == ((ours,), {})
+        assert theirs in swept.orphaned
+        assert len(upstream.log) == 1
+        assert not sessions.sweep(client, principal=f"alice-{name}").continued
+        assert sessions.sweep(client, principal=f"bob-{name}").continued == (theirs,)
+    assert kinds(at, theirs) == ["running", "orphaned", "running", "complete"]
+
+
+@COLOURS
+def test_what_was_to_be_cancelled_ends(colour, store, at):
+    """A cancel that found nobody in time is not answered by a continuation, nor by a mark."""
+    its = new_id()
+    at.acquire(its, "gone", duration=0.3, ttl=60.0, opening=PLAIN)
+    at.cancel(its)
+    until(lambda: not at.get(its).is_held)
+    with sessions_of(colour, store) as sessions:
+        assert its not in sessions.sweep().orphaned
+    assert kinds(at, its) == ["running", "cancelled"]
+
+
+@COLOURS
+def test_what_is_held_is_left_alone(colour, store, at):
+    """A holder that writes, or one that has just taken over, is nobody's orphan."""
+    its = new_id()
+    at.acquire(its, "there", duration=60.0, ttl=60.0, opening=PLAIN)
+    with sessions_of(colour, store) as sessions:
+        swept = sessions.sweep()
+    assert its not in [*swept.orphaned, *swept.continued]
+    assert kinds(at, its) == ["running"]
+
+
+@COLOURS
+def test_after_an_outage_holders_come_first(colour, monkeypatch):
+    """A store that was started a moment ago is swept only after a full lease, and not by all at the same time."""
+    monkeypatch.setattr(_upkeep, "_LEASE", 15.0)
+    intervals = {0.0: (14.0, 30.0), 16.0: (7.5, 22.5)}
+    for uptime, (least, most) in intervals.items():
+        clock = ManualClock(1000.0)
+        kind = {"sync": Sessions, "async": resumable.AsyncSessions}[colour]
+        with sweeping(colour, clock, kind) as (sessions, store):
+            clock.advance(uptime)
+            leave_plain(store, "s", waits=False)
+            clock.advance(0.1)
+            swept = [sessions.sweep() for _ in range(20)]
+            assert all(least <= one.again_in <= most for one in swept)
+            assert max(one.again_in for one in swept) - min(one.again_in for one in swept) > 1.0
+            assert [name for one in swept for name in one.orphaned] == (["s"] if uptime else [])
+
+
+def test_a_store_that_goes_away_is_noted():
+    """The sweep that finds it away raises, and the next one waits for the holders."""
+
+    class Moody(MemoryStore):
+        is_away = False
+
+        def ping(self) -> Any:
+            if self.is_away:
+                raise StoreUnavailableError(reason="timeout", cause_name="TimeoutError")
+            return super().ping()
+
+    clock = ManualClock(1000.0)
+    store = Moody(clock=clock.now)
+    clock.advance(1000.0)
+    leave_plain(store, "s", waits=False)
+    clock.advance(1.0)
+    with Sessions(store) as sessions, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_upkeep, "_LEASE", 15.0)
+        store.is_away = True
+        with pytest.raises(StoreUnavailableError):
+            sessions.sweep()
+        store.is_away = False
+        swept = sessions.sweep()
+        assert swept == Swept(again_in=swept.again_in)
+        assert 14.9 <= swept.again_in <= 30.0
+        assert store.get("s").status is Status.RUNNING
+
+
+@contextmanager
+def sweepers(server: Server, count: int) -> Iterator[list[Sessions]]:
+    """Give several, each with connections of its own, as processes have."""
+    with ExitStack() as stack:
+        stores = [RedisStore.from_url(server.url) for _ in range(count)]
+        for one in stores:
+            stack.callback(one.close)
+        yield [stack.enter_context(Sessions(one)) for one in stores]
+
+
+def together(sessions: list[Sessions], *args: Any, **options: Any) -> list[Swept]:
+    """Sweep with all of them at the same time."""
+    barrier = threading.Barrier(len(sessions))
+
+    def one(its: Sessions) -> Swept:
+        barrier.wait()
+        return its.sweep(*args, **options)
+
+    with ThreadPoolExecutor(len(sessions)) as pool:
+        return list(pool.map(one, sessions))
+
+
+def test_many_sweepers_mark_each_session_once(valkey):
+    """Eight at once find sixty: each is marked by one of them, and by nobody a second time."""
+    valkey.wipe()
+    names = [f"s{i}" for i in range(60)]
+    with sweepers(valkey, 8) as sessions, closing(open_store(valkey.url)) as store:
+        for name in names:
+            leave_plain(store, name)
+        swept = together(sessions, limit=10)
+        assert sorted(name for one in swept for name in one.orphaned) == sorted(names)
+        assert sum(bool(one.orphaned) for one in swept) >= 6
+        assert all(kinds(store, name) == ["running", "orphaned"] for name in names)
+
+
+def test_many_sweepers_continue_each_session_once(valkey):
+    """Four at once with credentials send one request for each session."""
+    valkey.wipe()
+    names = [f"s{i}" for i in range(8)]
+    with (
+        ScriptedUpstream("text") as upstream,
+        sweepers(valkey, 4) as sessions,
+        closing(open_store(valkey.url)) as store,
+    ):
+        for name in names:
+            leave(store, name)
+        with client_of(upstream) as client:
+            swept = together(sessions, client)
+        assert sorted(name for one in swept for name in one.continued) == names
+        assert len(upstream.log) == len(names)
+        assert all(kinds(store, name) == ["running", "running", "complete"] for name in names)
+
+
+class Slow:
+    """Streams that take a moment, and how many are read at once; "s3" cannot be had."""
+
+    def __init__(self) -> None:
+        self.now = self.most = 0
+
+    def resume(self, name: str) -> Slow:
+        """Give a stream."""
+        if name == "s3":
+            raise LookupError(name)
+        return self
+
+    async def aresume(self, name: str) -> Slow:
+        """Likewise."""
+        return self.resume(name)
+
+    def __enter__(self) -> list[None]:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        time.sleep(0.01)
+        return []
+
+    def __exit__(self, *_: object) -> None:
+        self.now -= 1
+
+    async def __aenter__(self) -> Self:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        await asyncio.sleep(0.01)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.now -= 1
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> None:
+        raise StopAsyncIteration
+
+
+@COLOURS
+def test_only_so_many_are_continued_at_once(colour):
+    """However many there are, and one that fails costs the others nothing."""
+    slow, rules = Slow(), Rules(at_once=3)
+    clock = ManualClock(1000.0)
+    store = MemoryStore(clock=clock.now)
+    for i in range(12):
+        leave_plain(store, f"s{i}", waits=False)
+    clock.advance(1.0)
+
+    async def asweep() -> Swept:
+        coloured = AsyncMemoryStore(clock=clock.now)
+        coloured._sessions = store._sessions
+        clock.advance(1.0)
+        return await AsyncSweeper(AsyncDesk.of(coloured), slow.aresume, rules, lambda: 0.5).sweep()
+
+    if colour == "sync":
+        swept = Sweeper(Desk.of(store), slow.resume, rules, lambda: 0.5).sweep()
+    else:
+        swept = asyncio.run(asweep())
+    assert slow.most == 3
+    assert sorted(swept.continued) == sorted(f"s{i}" for i in range(12) if i != 3)
+    assert {name: type(error) for name, error in swept.failures.items()} == {"s3": LookupError}
+
+
+@contextmanager
+def sweeping(colour: str, clock: ManualClock, kind: Any) -> Iterator[Any]:
+    """Give sessions of a class, and their store in the other way to look at it."""
+    from tests.sessions import faces  # noqa: PLC0415  # Reason: replaced for a moment
+
+    store: Any = MemoryStore(clock=clock.now)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(faces, "Sessions" if colour == "sync" else "AsyncSessions", kind)
+
+        def make() -> Any:
+            if colour == "sync":
+                return store
+            other = AsyncMemoryStore(clock=clock.now)
+            other._sessions = store._sessions
+            return other
+
+        with sessions_of(colour, make) as sessions:
+            yield sessions, store
+
+
+@COLOURS
+def test_what_is_over_is_compacted_after_a_while(colour):
+    """By age, once, and never what is not over; it reads as it did."""
+    clock = ManualClock(1000.0)
+    kind = {"sync": Sessions, "async": resumable.AsyncSessions}[colour]
+    with sweeping(colour, clock, kind) as (sessions, store):
+        for name in ("old", "young", "running"):
+            lease = store.acquire(name, "h", duration=1000.0, ttl=6000.0, opening=PLAIN).lease
+            end = None if name == "running" else Status.COMPLETE
+            store.append([Append(lease, 1, [b'{"type":"ping","n":%d}' % i for i in range(450)], end=end)])
+            store.append([Append(lease, 451, [b"{}"] * 450)]) if end is None else None
+            clock.advance(100.0)
+        before = list(sessions.replay("old"))
+        assert not sessions.sweep(compact_after=None).compacted
+        assert sessions.sweep(compact_after=250.0).compacted == ("old",)
+        assert not sessions.sweep(compact_after=250.0).compacted
+        assert list(sessions.replay("old")) == before
+        assert [sessions.get(name).is_compact for name in ("old", "young", "running")] == [True, False, False]
+        assert [sessions.compact(name) for name in ("old", "young", "running")] == [True, True, False]
+
+
+@COLOURS
+def test_what_cannot_be_done_is_told(colour):
+    """A session that lost its half is a failure of its own, with the error."""
+    clock = ManualClock(1000.0)
+    kind = {"sync": Sessions, "async": resumable.AsyncSessions}[colour]
+    with sweeping(colour, clock, kind) as (sessions, store):
+        leave_plain(store, "gone", waits=False)
+        clock.advance(1.0)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(type(store._sessions), "orphan", _lose)
+            assert {name: type(one).__name__ for name, one in sessions.sweep().failures.items()} == {
+                "gone": "LogLostError"
+            }
+
+
+def _lose(_: Any, session_id: str, now: int) -> bool:
+    del now
+    raise resumable.LogLostError(session_id, "log")
