@@ -30,6 +30,7 @@ class Named(NamedTuple):
 
 
 _named: ContextVar[Iterator[Named] | None] = ContextVar("resumable_session", default=None)
+_is_resumed: ContextVar[bool] = ContextVar("resumable_is_resumed", default=False)
 _principal: ContextVar[str | None] = ContextVar("resumable_principal", default=None)
 
 
@@ -64,12 +65,13 @@ def session(session_id: str) -> Generator[None]:
 @contextmanager
 def within(session_id: str, store: Any, principal: str | None = None) -> Generator[None]:  # noqa: ANN401  # Reason: a store of either colour
     """Have the one call inside belong to a session that is there, in a given store and, if given, another name."""
-    token = _principal.set(principal)
+    token, resumed = _principal.set(principal), _is_resumed.set(True)
     try:
         with _naming(itertools.repeat(Named(session_id, store))):
             yield
     finally:
         _principal.reset(token)
+        _is_resumed.reset(resumed)
 
 
 @contextmanager
@@ -79,6 +81,11 @@ def _naming(names: Iterator[Named]) -> Generator[None]:
         yield
     finally:
         _named.reset(token)
+
+
+def is_resumed() -> bool:
+    """Whether the next call goes on with a session by its ID, and must not begin one."""
+    return _is_resumed.get()
 
 
 def principal_or(usual: str) -> str:

@@ -17,7 +17,7 @@ from resumable._core.store_errors import FencedError, SessionEndedError, StoreEr
 
 from ._fields import lease_of
 from ._ledger import Ledger
-from ._roster import end_of, refuse_takeover, running_of, was_left
+from ._roster import end_of, refuse_takeover, unfinished, was_left
 from ._rules import Rules
 
 if TYPE_CHECKING:
@@ -218,9 +218,11 @@ class Journal(_Holder):
 
     @staticmethod
     def _acquire(desk: Desk, session_id: str, opening: Opening | None, lease: float, ttl: float) -> Acquired:
+        running = None
         try:
             [there] = desk.store.look([session_id])
-            if (running := running_of(there, opening)) is not None:
+            running = unfinished(there, opening)
+            if running is not None:
                 desk.vigil.told(desk.store.ping(), desk.now())
                 its = lease_of(running.fields) or lease
                 wait = min(desk.vigil.takeover_in(its, desk.now()), its)
@@ -228,7 +230,7 @@ class Journal(_Holder):
                     refuse_takeover(running, opening, wait)
             acquired = desk.store.acquire(session_id, new_holder(), duration=lease, ttl=ttl, opening=opening)
         except StoreUnavailableError as away:
-            desk.vigil.away(away)
+            desk.vigil.away(away, running)
             raise
         desk.vigil.back(desk.now())
         return acquired
@@ -334,9 +336,11 @@ class AsyncJournal(_Holder):
 
     @staticmethod
     async def _acquire(desk: AsyncDesk, session_id: str, opening: Opening | None, lease: float, ttl: float) -> Acquired:
+        running = None
         try:
             [there] = await desk.store.look([session_id])
-            if (running := running_of(there, opening)) is not None:
+            running = unfinished(there, opening)
+            if running is not None:
                 desk.vigil.told(await desk.store.ping(), desk.now())
                 its = lease_of(running.fields) or lease
                 wait = min(desk.vigil.takeover_in(its, desk.now()), its)
@@ -344,7 +348,7 @@ class AsyncJournal(_Holder):
                     refuse_takeover(running, opening, wait)
             acquired = await desk.store.acquire(session_id, new_holder(), duration=lease, ttl=ttl, opening=opening)
         except StoreUnavailableError as away:
-            desk.vigil.away(away)
+            desk.vigil.away(away, running)
             raise
         desk.vigil.back(desk.now())
         return acquired

@@ -14,7 +14,7 @@ from resumable._core.store_errors import (
     StoreError,
     StoreUnavailableError,
 )
-from resumable.store import Appended, Cursor, Marker, Status
+from resumable.store import Appended, Cursor, Marker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -56,9 +56,17 @@ class Vigil:
         self._since = -math.inf
         self._run_id: str | None = None
 
-    def away(self, error: StoreUnavailableError) -> None:
-        """Note that it did not answer; a refusal that is ours alone says nothing about other holders."""
+    def away(self, error: StoreUnavailableError, there: Checkpoint | None = None) -> None:
+        """
+        Note that it did not answer; a refusal that is ours alone says nothing about other holders.
+
+        Args:
+            error: What it said; `is_known` knows it again.
+            there: The session that could be read before.
+        """
         self._is_away |= error.retryable
+        if there is not None:
+            error.__dict__["is_known"] = True
 
     def back(self, now: float) -> None:
         """Note that it answered."""
@@ -85,9 +93,9 @@ class Vigil:
         return math.inf if self._is_away else max(0.0, self._since + lease - now)
 
 
-def running_of(there: Checkpoint | StoreError, opening: Opening | None) -> Checkpoint | None:
+def unfinished(there: Checkpoint | StoreError, opening: Opening | None) -> Checkpoint | None:
     """
-    Give a session back if it is running, or nothing where there is none that is.
+    Give a session back if it is there and not over.
 
     Args:
         there: What a look said of it.
@@ -103,7 +111,12 @@ def running_of(there: Checkpoint | StoreError, opening: Opening | None) -> Check
         return None
     if opening is not None and there.principal and opening.principal != there.principal:
         raise SessionForbiddenError(there.session_id)
-    return there if there.status is Status.RUNNING else None
+    return None if there.status.is_over else there
+
+
+def is_known(error: StoreError) -> bool:
+    """Whether the session that an error is about is there, so that nobody must begin it anew."""
+    return bool(error.__dict__.get("is_known"))
 
 
 def end_of(there: Checkpoint) -> Cursor:
