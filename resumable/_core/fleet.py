@@ -23,12 +23,16 @@ RATE_LIMITED: Final = "rate_limited"
 OVERLOADED: Final = "overloaded"
 #: [s] Longest wait that is passed on or believed; what upstream asks beyond that, each hears for himself.
 LONGEST: Final = 120.0
-#: [s] Of a 429 that says nothing, and of a 529: the least that the table of waits has for it.
-_LEAST: Final = {RATE_LIMITED: 5.0, OVERLOADED: 30.0}
-#: [s] Within these the workers come back. A 529 without a time takes the table's 30 to 60 s.
+#: [s] Where upstream names no time. Less than who was refused waits himself: an overload refuses some, not all, and
+#: what holds everybody back for long costs more than it spares (benchmarks/fleet.py).
+_LEAST: Final = {RATE_LIMITED: 5.0, OVERLOADED: 5.0}
+_OVERLOAD_SPREAD: Final = 10.0
+#: [s] Within these the workers come back.
 _SHORTEST_SPREAD, _LONGEST_SPREAD = 1.0, 30.0
-#: A wait that asks less of everybody in a row ends too early for most; this much of it is spread over.
+#: Of a wait that upstream asks for; all that were told the same come back over so much more.
 _PART: Final = 0.5
+#: [s] Shorter waits are none: they need not move a clock.
+_NOTHING: Final = 0.001
 #: Of a session's whole patience: the rest is for what it hears itself.
 _SHARE: Final = 0.5
 
@@ -80,7 +84,7 @@ def hint_of(failure: AttemptError) -> tuple[str, Hint] | None:
     wait = asked if asked is not None and is_asked else _LEAST[kind]
     if not wait <= LONGEST:
         return None
-    spread = wait if kind == OVERLOADED and not is_asked else wait * _PART
+    spread = _OVERLOAD_SPREAD if kind == OVERLOADED and not is_asked else wait * _PART
     spread = min(max(spread, _SHORTEST_SPREAD), _LONGEST_SPREAD)
     return kind, Hint(math.ceil(wait * 1000), round(spread * 1000))
 
@@ -107,7 +111,8 @@ def held_back(hint: Hint, left: float, unit: float) -> float:
     Returns:
         [s] From now; 0 where its time has come.
     """
-    return max(min(left, hint.life) - (1.0 - unit) * hint.spread, 0.0)
+    wait = min(left, hint.life) - (1.0 - unit) * hint.spread
+    return wait if wait >= _NOTHING else 0.0
 
 
 class Courtesy:

@@ -112,7 +112,7 @@ def test_a_rate_limit_is_met_once(colour):
         (LIMITED, {"model": "claude-sonnet-5"}, 0.0),
         (LIMITED, {"fleet": False}, 0.0),
         (Reject(429, headers={"retry-after": "10"}, error_code="enforced_spend_limit_reached"), {}, 0.0),
-        (Reject(529), {"key": "sk-other"}, 45.0),
+        (Reject(529), {"key": "sk-other"}, 10.0),
         (Reject(529), {"model": "claude-sonnet-5"}, 0.0),
         (Reject(529), {"at": "http://other.test"}, 0.0),
         (Reject(500), {}, 0.0),
@@ -132,7 +132,7 @@ def test_an_overload_in_mid_stream_is_told(colour):
     workers = Workers(colour, ScriptedUpstream("text", [ErrorEvent("overloaded_error", after=9)]))
     workers.add(policy=ONCE)
     workers.add()
-    assert workers.run()[1].deferred == 45.0
+    assert workers.run()[1].deferred == 10.0
 
 
 def test_what_a_model_refuses_is_learned_once(colour):
