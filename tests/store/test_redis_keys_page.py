@@ -23,7 +23,7 @@ SCRIPTS = {path.name: path.read_text() for path in files("resumable.store").join
 
 
 def test_every_key_there_is_has_its_row(server):
-    """Sessions, a compact one, a cancel and a wake leave no key of a name or type that the page does not tell."""
+    """Sessions, a compact one, a cancel, a wake and a note leave no key of a name or type that the page does not tell."""
     store = RedisStore.from_url(server.url)
     write(store, opened(store), 1, b"a")
     store.release(opened(store, "orphan"))
@@ -33,6 +33,7 @@ def test_every_key_there_is_has_its_row(server):
     store.compact("compact", pack_log(store.read("compact")))
     store.cancel("s")
     store.wake()
+    store.note("rate_limited:0a", b"{}", 60.0)
     store.close()
     rows = {names(row[0])[0]: row[1] for row in tables(section(PAGE, "## Keys"))[0][1:]}
     with server.client as client:
@@ -40,7 +41,7 @@ def test_every_key_there_is_has_its_row(server):
     words = {"zset": "sorted set"}
     told = {re.sub(r"<\w+>", "x", name): kind for name, kind in rows.items()}
     found = {
-        re.sub(r"(?<=wake:).*|(?<=principal:).*|(?<=orphaned:).*|(?<=\{)\w+(?=\})", "x", name): words.get(kind, kind)
+        re.sub(r"(?<=wake:).*|(?<=fleet:).*|(?<=principal:).*|(?<=orphaned:).*|(?<=\{)\w+(?=\})", "x", name): words.get(kind, kind)
         for name, kind in there.items()
     }
     assert found == told
