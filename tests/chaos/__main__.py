@@ -1,7 +1,7 @@
 """
-`python -m tests.chaos [storms] [first seed]` lets storms happen, one after the other, and prints what came of them.
+`python -m tests.chaos [storms] [first seed] [ground]` lets storms happen, one by one, and prints what came of them.
 
-Ways, servers and `appendfsync` take turns by the seed, so that a seed alone names a storm.
+Ways, servers and `appendfsync` take turns by the seed, so that a ground and a seed name a storm.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import sys
 import time
 from collections import Counter
 
-from tests.chaos.plan import Plan, Way, draw
+from tests.chaos.fleets import Fleets
+from tests.chaos.plan import Ground, Plan, Way, draw
 from tests.chaos.scene import weather
 from tests.chaos.zygote import Zygote
 
@@ -20,25 +21,26 @@ SHOWN = 10
 FORGETFUL = 60  # first seed of the storms in which a crash takes some of what was acknowledged with it
 
 
-def storm_of(seed: int) -> tuple[Plan, str]:
+def storm_of(seed: int, ground: Ground = Ground.SERVER) -> tuple[Plan, str]:
     """Draw the storm of a seed, and the program it breaks over."""
-    forgets = 60_000 if seed >= FORGETFUL else 0
+    forgets = 60_000 if seed >= FORGETFUL and ground is Ground.SERVER else 0
     appendfsync = "everysec" if forgets or seed % 3 == 2 else "always"
-    return draw(seed, WAYS[seed % len(WAYS)], appendfsync, forgets=forgets), PROGRAMS[seed // len(WAYS) % len(PROGRAMS)]
+    plan = draw(seed, WAYS[seed % len(WAYS)], appendfsync, forgets=forgets, ground=ground)
+    return plan, PROGRAMS[seed // len(WAYS) % len(PROGRAMS)]
 
 
-def campaign(storms: int, first: int = 0) -> tuple[Counter[str], list[str]]:
+def campaign(storms: int, first: int = 0, ground: Ground = Ground.SERVER) -> tuple[Counter[str], list[str]]:
     """Let storms happen; give what happened in all of them, and what broke a law."""
     counts: Counter[str] = Counter()
     flaws: list[str] = []
-    with Zygote() as zygote:
+    with Zygote() as zygote, Fleets() as fleets:
         for seed in range(first, first + storms):
-            plan, program = storm_of(seed)
+            plan, program = storm_of(seed, ground)
             began = time.monotonic()
-            verdict = weather(plan, zygote, program)
+            verdict = weather(plan, zygote, program, fleets=fleets)
             counts += verdict.counts
             counts["storms"] += 1
-            flaws += [f"seed {seed}: {flaw}" for flaw in verdict.flaws]
+            flaws += [f"{ground.value}, seed {seed}: {flaw}" for flaw in verdict.flaws]
             told = f"{plan.way.value}, {program}, {plan.appendfsync}, {time.monotonic() - began:.1f} s"
             sys.stderr.write(f"seed {seed} ({told}): {len(verdict.flaws)} flaws\n")
             sys.stderr.writelines(f"    {flaw}\n" for flaw in verdict.flaws[:SHOWN])
@@ -47,8 +49,8 @@ def campaign(storms: int, first: int = 0) -> tuple[Counter[str], list[str]]:
 
 def main() -> int:
     """Run, print, and say whether every law held."""
-    numbers = [int(word) for word in sys.argv[1:3]]
-    counts, flaws = campaign(*(numbers or [100]))
+    storms, first, ground = [*sys.argv[1:4], *("100", "0", Ground.SERVER.value)[len(sys.argv) - 1 :]]
+    counts, flaws = campaign(int(storms), int(first), Ground(ground))
     for name, count in sorted(counts.items()):
         sys.stdout.write(f"| {name} | {count:,} |\n")
     sys.stdout.write("\n".join([f"{len(flaws)} flaws", *flaws[:50]]) + "\n")

@@ -26,6 +26,39 @@ LANES = {Way.STORE: 8, Way.JOURNAL: 16, Way.AJOURNAL: 24}  # threads or tasks of
 SESSIONS = {Way.STORE: 96, Way.JOURNAL: 160, Way.AJOURNAL: 240}  # enough to keep them busy while it storms
 
 
+class Ground(Enum):
+    """What a storm breaks over, and what breaks there."""
+
+    SERVER = "server"
+    """One server, killed and started again."""
+    CLUSTER = "cluster"
+    """Three primaries and three replicas: primaries fail, slots move, replicas stall."""
+    CLUSTER_WAIT = "cluster-wait"
+    """The same, where every write waits for a replica."""
+    PLANNED = "planned"
+    """The same Cluster, where replicas take over in good order and slots move, and no primary fails."""
+    SENTINEL = "sentinel"
+    """A primary and two replicas under three Sentinels."""
+    SENTINEL_WAIT = "sentinel-wait"
+    """The same, where every write waits for a replica, and only what has failed is replaced."""
+    MEMORY = "memory"
+    """One server whose memory is full at times, and which is killed besides."""
+    DISK = "disk"
+    """One server whose disk is full at times, and which is killed besides."""
+    CLOCK = "clock"
+    """One server whose clock steps, as do those of the processes, and which is killed besides."""
+
+    @property
+    def is_fleet(self) -> bool:
+        """Whether there are several servers."""
+        return self not in {Ground.SERVER, Ground.MEMORY, Ground.DISK, Ground.CLOCK}
+
+    @property
+    def waits(self) -> bool:
+        """Whether every write waits for a replica."""
+        return self in {Ground.CLUSTER_WAIT, Ground.SENTINEL_WAIT}
+
+
 class Deed(Enum):
     """What happens to whom."""
 
@@ -41,6 +74,26 @@ class Deed(Enum):
     """Every connection is cut."""
     CANCEL = "cancel"
     """A session is asked to stop, by a stranger."""
+    FALL = "fall"
+    """A primary is killed (-9), its replica promoted; it comes back."""
+    SILENCE = "silence"
+    """A primary is stopped until a replica is promoted, and for longer, and wakes."""
+    GAP = "gap"
+    """The links of a primary's replicas are down for a while, then it is killed."""
+    HANDOVER = "handover"
+    """A replica takes over as an administrator would have it."""
+    FORCE = "force"
+    """A replica takes over without asking its primary."""
+    MOVE = "move"
+    """Slots are moved to another primary while they are written to."""
+    LAG = "lag"
+    """A replica is stopped, and wakes."""
+    MEMORY = "memory"
+    """The server's memory is full, and later it is not."""
+    DISK = "disk"
+    """The server's disk is full, and later it is not."""
+    CLOCK = "clock"
+    """The server's clock steps."""
 
 
 class Event(NamedTuple):
@@ -76,6 +129,7 @@ class Plan(NamedTuple):
         events: What happens, in order.
         mutation: Name of a rule to leave out of the scripts.
         forgets: [bytes] Cut off the end of the server's file at each crash: what it had acknowledged and not written.
+        ground: What it breaks over.
     """
 
     seed: int
@@ -89,6 +143,19 @@ class Plan(NamedTuple):
     events: tuple[Event, ...]
     mutation: str = ""
     forgets: int = 0
+    ground: Ground = Ground.SERVER
+
+    @property
+    def may_lose(self) -> bool:
+        """Whether what was acknowledged may be gone: only where that is said before a file or a replica has it."""
+        if self.ground.is_fleet:
+            return self.ground in {Ground.CLUSTER, Ground.SENTINEL}
+        return self.appendfsync != "always" and self.crashes > 0
+
+    @property
+    def may_rewind(self) -> bool:
+        """Whether what a reader saw may be gone: it sees what waits for a replica, and was not acknowledged."""
+        return self.may_lose or self.ground.waits
 
     @property
     def crashes(self) -> int:
@@ -109,6 +176,7 @@ def draw(
     length: float = 12.0,
     mutation: str = "",
     forgets: int = 0,
+    ground: Ground = Ground.SERVER,
 ) -> Plan:
     """
     Draw a storm.
@@ -118,14 +186,18 @@ def draw(
         way: How the processes write.
         appendfsync: Of the server.
         sessions: How many there are, if not as many as keep the writers busy.
-        length: [leases] How long it lasts.
+        length: [leases] How long it lasts; where servers fail over, at least as many seconds.
         mutation: Name of a rule to leave out of the scripts.
         forgets: [bytes] Cut off the end of the server's file at each crash.
+        ground: What it breaks over.
     """
-    chance = random.Random(f"{seed}")
+    chance = random.Random(f"{seed}" if ground is Ground.SERVER else f"{seed} {ground.value}")
     lease = 0.4 if way is Way.STORE else chance.choice((0.8, 2.0))
     storm = length * lease
     sessions = sessions or SESSIONS[way]
+    if ground.is_fleet:  # A failover takes some seconds.
+        storm, sessions = max(length * 1.6, storm), sessions * 2
+    deeds = [*_deeds(chance, storm, lease, sessions), *_deeds_of(ground, chance, storm, lease)]
     return Plan(
         seed=seed,
         way=way,
@@ -135,9 +207,12 @@ def draw(
         storm=storm,
         lost_replies=0.03,
         lost_requests=0.02,
-        events=tuple(sorted(_deeds(chance, storm, lease, sessions), key=lambda event: event.at)),
+        events=tuple(
+            sorted((one for one in deeds if not (ground.is_fleet and one.deed is Deed.CRASH)), key=lambda one: one.at)
+        ),
         mutation=mutation,
         forgets=forgets,
+        ground=ground,
     )
 
 
@@ -158,6 +233,31 @@ def _deeds(chance: random.Random, storm: float, lease: float, sessions: int) -> 
         *_often(chance, storm, lease * 3, lambda at: Event(at, Deed.CUT)),
         *_often(chance, storm, lease * 2, lambda at: Event(at, Deed.CANCEL, chance.randrange(sessions))),
     ]
+
+
+# What happens on a ground besides: each of these as often as the others, and [s] the mean between two of them.
+_BESIDES = {
+    Ground.SERVER: ((), 1.0),
+    Ground.CLUSTER: ((Deed.FALL, Deed.SILENCE, Deed.GAP, Deed.HANDOVER, Deed.FORCE, Deed.MOVE, Deed.LAG), 1.2),
+    Ground.PLANNED: ((Deed.HANDOVER, Deed.MOVE, Deed.LAG), 0.8),
+    Ground.SENTINEL: ((Deed.FALL, Deed.SILENCE, Deed.GAP, Deed.HANDOVER, Deed.LAG), 2.0),
+    Ground.SENTINEL_WAIT: ((Deed.FALL, Deed.SILENCE, Deed.GAP, Deed.LAG), 2.0),
+    Ground.MEMORY: ((Deed.MEMORY,), 1.0),
+    Ground.DISK: ((Deed.DISK,), 1.0),
+    Ground.CLOCK: ((Deed.CLOCK,), 0.5),
+}
+_BESIDES[Ground.CLUSTER_WAIT] = _BESIDES[Ground.CLUSTER]
+
+
+def _deeds_of(ground: Ground, chance: random.Random, storm: float, lease: float) -> list[Event]:
+    """List what happens on a ground in *storm* [s]; some of it takes longer than until the next, which then waits."""
+    deeds, mean = _BESIDES[ground]
+    return _often(
+        chance,
+        storm if deeds else 0.0,
+        mean,
+        lambda at: Event(at, chance.choice(deeds), chance.randrange(1000), chance.choice((0.1, 0.5, 1.5 * lease))),
+    )
 
 
 def _often(chance, storm, mean, make) -> list[Event]:
@@ -182,6 +282,7 @@ class Task(NamedTuple):
         folder: Where it writes down what it did, and looks for `calm`.
         way: How it writes.
         mutation: Name of a rule to leave out of the scripts.
+        steps: Whether its clock steps.
     """
 
     name: str
@@ -191,6 +292,7 @@ class Task(NamedTuple):
     folder: str
     way: str
     mutation: str = ""
+    steps: bool = False
 
     def dump(self) -> dict[str, object]:
         """Spell it out for a pipe."""

@@ -12,9 +12,10 @@ from resumable._core.store_errors import LogRewoundError, SessionNotFoundError, 
 from resumable._recording._desk import AsyncDesk, Desk
 from resumable._recording._follow import AsyncFollower, Follower
 from resumable.store import Marker, Recorded
-from resumable.store._redis import AsyncRedisStore, RedisStore
+from tests.chaos.clocks import step_for_ever
 from tests.chaos.diary import Diary
 from tests.chaos.plan import Task
+from tests.chaos.stores import aopen, open_
 
 if TYPE_CHECKING:
     from resumable._recording._follow import Followed
@@ -121,6 +122,8 @@ def follow(reader: Reader, desk: Desk) -> None:
 def main(text: str) -> None:
     """Follow until all sessions are over."""
     task = Task.load(text)
+    if task.steps:
+        step_for_ever(task.name)
     diary = Diary(task.folder, f"reader-{task.name}")
     if task.way == "sync":
         _run_threads(task, diary)
@@ -129,7 +132,7 @@ def main(text: str) -> None:
 
 
 def _run_threads(task: Task, diary: Diary) -> None:
-    desk = Desk.of(RedisStore.from_url(task.url))
+    desk = Desk.of(open_(task.url))
     readers = [Reader(diary, one, f"{task.name} {one}") for one in task.sessions[:THREADS]]
     threads = [threading.Thread(target=follow, args=(reader, desk)) for reader in readers]
     for thread in threads:
@@ -139,7 +142,7 @@ def _run_threads(task: Task, diary: Diary) -> None:
 
 
 async def _run_tasks(task: Task, diary: Diary) -> None:
-    desk = AsyncDesk.of(AsyncRedisStore.from_url(task.url))
+    desk = AsyncDesk.of(aopen(task.url))
     async with asyncio.TaskGroup() as group:
         for one in task.sessions:
             group.create_task(follow_async(Reader(diary, one, f"{task.name} {one}"), desk))

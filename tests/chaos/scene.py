@@ -1,51 +1,40 @@
-"""Brings a storm about: a server, a proxy that loses, processes that write and read, and what befalls them."""
+"""Brings a storm about: servers behind proxies that lose, processes that write and read, and what befalls them."""
 
 from __future__ import annotations
 
-import os
-import random
 import signal
 import tempfile
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resumable._core.store_errors import StoreError
-from resumable.store._redis import RedisStore
-from tests.chaos.plan import READERS, SLOTS, Deed, Plan, Task
+from tests.chaos.fleets import Fleets
+from tests.chaos.places import Alone
+from tests.chaos.plan import READERS, SLOTS, Deed, Ground, Plan, Task
+from tests.chaos.shortages import ShortOfDisk, ShortOfMemory, Unsteady
+from tests.chaos.stores import open_
 from tests.chaos.verdict import Verdict
-from tests.store.proxy import Fate, Proxy
-from tests.store.servers import Server, short_directory
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from tests.chaos.places import Place
     from tests.chaos.plan import Event
     from tests.chaos.zygote import Zygote
 
+BEFALLS = 120.0  # [s] For one thing that befalls servers.
 CALM = 60.0  # [s] For everything to come to its end once nothing breaks any more.
 KINDS = ("async", "sync")
-
-
-class Loss:
-    """The proxy's rule of a storm; seeded, and asked by many threads."""
-
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
-        self._chance = random.Random(f"loss {plan.seed}")
-        self._lock = threading.Lock()
-        self.is_over = False
-
-    def __call__(self, piece: bytes) -> Fate:
-        """Judge a piece."""
-        with self._lock:
-            drawn = self._chance.random()
-        if self.is_over or b"XREAD" in piece[:40]:  # a lost wait is made by cutting everything
-            return Fate.PASS
-        if drawn < self._plan.lost_replies:
-            return Fate.LOSE_REPLY
-        return Fate.CUT if drawn < self._plan.lost_replies + self._plan.lost_requests else Fate.PASS
+ALONE = {
+    Ground.SERVER: Alone,
+    Ground.MEMORY: ShortOfMemory,
+    Ground.DISK: ShortOfDisk,
+    Ground.CLOCK: Unsteady,
+}
 
 
 @dataclass
@@ -56,10 +45,8 @@ class Scene:
     Attributes:
         plan: What is to happen.
         zygote: Forks and signals the processes.
-        server: What they all talk to.
-        proxy: Through this.
+        place: The servers that they all talk to.
         folder: Where they write down what they did.
-        loss: The proxy's rule.
         calm: [s] For everything to come to its end.
         slots: The processes that write.
         readers: The processes that read.
@@ -70,10 +57,8 @@ class Scene:
 
     plan: Plan
     zygote: Zygote
-    server: Server
-    proxy: Proxy
+    place: Place
     folder: Path
-    loss: Loss
     calm: float = CALM
     slots: list[int] = field(default_factory=list)
     readers: list[int] = field(default_factory=list)
@@ -83,14 +68,20 @@ class Scene:
 
     def run(self) -> list[str]:
         """Let it happen; list what did not come to its end."""
-        self.proxy.rule = self.loss
         self.readers = [self._start("reading", KINDS[number % 2]) for number in range(READERS)]
         self.slots = [self._start("writing", self.plan.way.value) for _ in range(SLOTS)]
         began = time.monotonic()
-        for event in self.plan.events:
-            self._sleep_until(began + event.at)
-            self._do(event)
-        self._sleep_until(began + self.plan.storm)
+        # What befalls servers takes its time, one after the other; what befalls processes does not wait for it.
+        with ThreadPoolExecutor(1) as servers:
+            befell: list[tuple[Event, Future[bool]]] = []
+            for event in self.plan.events:
+                self._sleep_until(began + event.at)
+                if not self._do(event):
+                    befell.append((event, servers.submit(self.place.befall, event)))
+            self._sleep_until(began + self.plan.storm)
+            for event, future in befell:
+                if not future.cancel() and future.result(BEFALLS):
+                    self.done[event.deed] += 1
         self._calm()
         return self._wait()
 
@@ -99,12 +90,13 @@ class Scene:
         plan = self.plan
         task = Task(
             f"{plan.seed}-{self.started}",
-            self.proxy.url,
+            self.place.url,
             tuple(plan.ids()),
             plan.lease,
             str(self.folder),
             way,
             plan.mutation,
+            plan.ground is Ground.CLOCK,
         )
         return self.zygote.start(role, task.dump())
 
@@ -120,8 +112,8 @@ class Scene:
                 return
             time.sleep(max(min([until - now, *(at - now for at, _ in self.late)]), 0.0))
 
-    def _do(self, event: Event) -> None:
-        self.done[event.deed] += 1
+    def _do(self, event: Event) -> bool:
+        """Let a deed happen, unless it is one that befalls servers."""
         match event.deed:
             case Deed.KILL:
                 self.zygote.signal(self.slots[event.whom], signal.SIGKILL)
@@ -133,21 +125,18 @@ class Scene:
             case Deed.BLIND:
                 self.zygote.signal(self.readers[event.whom], signal.SIGKILL)
                 self.readers[event.whom] = self._start("reading", KINDS[event.whom % 2])
-            case Deed.CRASH:
-                self.server.kill()
-                forget(self.server.directory, self.plan.forgets)
-                time.sleep(event.lasting)
-                self.server.start()
-            case Deed.CUT:
-                self.proxy.cut_all()
             case Deed.CANCEL:
-                store = RedisStore.from_url(self.server.url)
+                store = open_(self.place.url)
                 with suppress(StoreError):
                     store.cancel(f"s{event.whom}", "by a stranger")
                 store.close()
+            case _:
+                return False
+        self.done[event.deed] += 1
+        return True
 
     def _calm(self) -> None:
-        self.loss.is_over = True
+        self.place.mend()
         (self.folder / "calm").touch()
         for _, pid in self.late:
             self.zygote.signal(pid, signal.SIGCONT)
@@ -167,15 +156,15 @@ class Scene:
         return [f"a {role} did not come to its end" for role, _ in left]
 
 
-def forget(directory: Path, size: int) -> None:
-    """Cut the end off a server's file, as if it had acknowledged what it had not written yet."""
-    for path in directory.glob("appendonlydir/*.incr.aof") if size else ():
-        kept = path.read_bytes()[:-size]
-        # It writes scripts whole. A file that ends within one is completed by what comes next, at the next start.
-        os.truncate(path, max(kept.rfind(b"*1\r\n$5\r\nMULTI\r\n"), 0))
-
-
-def weather(plan: Plan, zygote: Zygote, program: str, *, calm: float = CALM, keep: str | None = None) -> Verdict:
+def weather(
+    plan: Plan,
+    zygote: Zygote,
+    program: str,
+    *,
+    fleets: Fleets | None = None,
+    calm: float = CALM,
+    keep: str | None = None,
+) -> Verdict:
     """
     Let a storm happen, and judge it.
 
@@ -183,25 +172,25 @@ def weather(plan: Plan, zygote: Zygote, program: str, *, calm: float = CALM, kee
         plan: What is to happen.
         zygote: Forks the processes.
         program: Which server.
+        fleets: Clusters and Sentinels that run already.
         calm: [s] For everything to come to its end.
         keep: Where to keep what the processes wrote down; else it is thrown away.
     """
     with ExitStack() as stack:
-        server = Server(program, short_directory(stack), appendfsync=plan.appendfsync)
-        stack.callback(server.stop)
-        server.start()
-        proxy = stack.enter_context(Proxy(server.socket))
+        if plan.ground.is_fleet:
+            place: Place = (fleets or stack.enter_context(Fleets())).take(plan, program)
+        else:
+            place = ALONE[plan.ground](plan, stack, program)
         folder = Path(keep or stack.enter_context(tempfile.TemporaryDirectory(prefix="storm-")))
         folder.mkdir(exist_ok=True, parents=True)
-        loss = Loss(plan)
-        scene = Scene(plan, zygote, server, proxy, folder, loss, calm)
+        scene = Scene(plan, zygote, place, folder, calm)
         hanging = scene.run()
-        with server.client as client:
+        with place.bare() as client:
             verdict = Verdict(plan, client, folder)
         verdict.flaws += hanging
         verdict.counts["runs"] = plan.sessions
         for deed, count in scene.done.items():
             verdict.counts[f"deed: {deed.value}"] += count
-        for fate, count in proxy.fates.items():
+        for fate, count in place.fates.items():
             verdict.counts[f"fate: {fate.value}"] += count
         return verdict

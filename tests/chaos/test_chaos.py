@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from tests.chaos.__main__ import campaign, storm_of
-from tests.chaos.plan import Way, draw
+from tests.chaos.plan import Deed, Event, Ground, Way, draw
 from tests.chaos.scene import weather
 from tests.chaos.teeth import RULES
 from tests.chaos.zygote import Zygote
 
 STORMS = 60
+STORMS_OF_A_GROUND = 8
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +38,24 @@ def test_laws_hold_in_a_storm(zygote, seed, way, appendfsync, program, length):
     assert verdict.counts["takeovers"] > 10
     assert verdict.counts["entries read"] > verdict.counts["events"]
     assert verdict.counts["fate: lose_reply"] > 10
+
+
+def test_laws_hold_where_a_primary_fails_and_slots_move(zygote):
+    """What a replica had confirmed is there when it is promoted, though its link was down before; nobody writes twice."""
+    plan = draw(120, Way.STORE, sessions=8, length=4, ground=Ground.CLUSTER_WAIT)
+    verdict = weather(plan, zygote, "valkey")
+    assert verdict.flaws == []
+    assert verdict.counts["deed: gap"] == 1
+    assert verdict.counts["deed: move"] >= 1
+    assert verdict.counts["ended complete"] > 8
+
+
+def test_laws_hold_where_memory_fills(zygote):
+    """A full server refuses whole writes, and what it refused is written when it is full no longer."""
+    verdict = weather(draw(7, Way.STORE, sessions=40, length=5, ground=Ground.MEMORY), zygote, "redis")
+    assert verdict.flaws == []
+    assert verdict.counts["deed: memory"] >= 2
+    assert verdict.counts["refused: StoreUnavailableError memory"] > 0
 
 
 # What a storm says without a rule; that some session was not over in time would not be enough.
@@ -66,3 +85,21 @@ def test_thousands_of_sessions():
     counts, flaws = campaign(STORMS)
     assert flaws == []
     assert counts["runs"] > 5000
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("ground", [ground for ground in Ground if ground is not Ground.SERVER])
+def test_grounds(ground):
+    """The other grounds of docs/explanation/chaos.md: no law is broken."""
+    counts, flaws = campaign(STORMS_OF_A_GROUND, ground=ground)
+    assert flaws == []
+    assert counts["runs"] >= STORMS_OF_A_GROUND * 96
+
+
+@pytest.mark.campaign
+def test_a_storm_misses_what_a_failover_loses(zygote):
+    """Primaries that are killed while nobody follows them are missed, where nothing is to be lost."""
+    plan = draw(1, Way.STORE, sessions=40, length=20, ground=Ground.PLANNED)
+    events = tuple(Event(2.0 + whom, Deed.GAP, whom, 1.0) for whom in range(2))
+    verdict = weather(plan._replace(events=events), zygote, "valkey")
+    assert any("was told that the log holds" in flaw for flaw in verdict.flaws)

@@ -16,10 +16,23 @@ from tests.chaos.diary import read_all
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    import redis
+    from typing import Protocol
 
     from tests.chaos.plan import Plan
+
+if TYPE_CHECKING:
+
+    class Bare(Protocol):
+        """What logs are read by: a client of redis-py, or something that finds the server of a key and asks it."""
+
+        def xrange(self, name: str) -> Any:
+            """Give a stream."""
+            ...
+
+        def hgetall(self, name: str) -> Any:
+            """Give a hash."""
+            ...
+
 
 OVER = {"complete", "failed", "cancelled"}
 # What a writer may meet in a storm; a store that is away is told apart by whether it heals.
@@ -69,7 +82,7 @@ class Log(NamedTuple):
     meta: dict[str, str]
 
     @classmethod
-    def read(cls, client: redis.Redis, session_id: str) -> Log:
+    def read(cls, client: Bare, session_id: str) -> Log:
         """Ask the server."""
         raw: Any = client.xrange(f"resumable:{{{session_id}}}:log")
         found: Any = client.hgetall(f"resumable:{{{session_id}}}:meta")
@@ -157,11 +170,10 @@ class Verdict:
         counts: What happened, by name.
     """
 
-    def __init__(self, plan: Plan, client: redis.Redis, folder: Path) -> None:
+    def __init__(self, plan: Plan, client: Bare, folder: Path) -> None:
         self.flaws: list[str] = []
         self.counts: Counter[str] = Counter()
-        # Only a server that acknowledges before it has written may lose what it acknowledged.
-        self._may_lose = plan.appendfsync != "always" and plan.crashes > 0
+        self._may_lose, self._may_rewind = plan.may_lose, plan.may_rewind
         self._logs = {one: Log.read(client, one) for one in plan.ids()}
         for one, log in self._logs.items():
             self._add(one, *itertools.islice(log.flaws(), SHOWN))
@@ -180,7 +192,7 @@ class Verdict:
             session_id, what = entry["session"], entry["what"]
             self.counts[what] += 1
             if what in {"refused", "stopped"}:
-                self.counts[f"{what}: {entry['error']}"] += 1
+                self.counts[" ".join(filter(None, (f"{what}: {entry['error']}", entry["reason"])))] += 1
                 self._judge_error(entry)
             if what == "refused":
                 continue
@@ -194,7 +206,7 @@ class Verdict:
     def _judge_error(self, entry: dict[str, Any]) -> None:
         name = entry["error"]
         is_away = name == "StoreUnavailableError" and entry["retryable"] and entry["what"] == "refused"
-        if not (is_away or name in EXPECTED or (self._may_lose and name in EXPECTED_OF_A_LOSS)):
+        if not (is_away or name in EXPECTED or (self._may_rewind and name in EXPECTED_OF_A_LOSS)):
             self._add(entry["session"], f"a writer was {entry['what']} by {name}: {entry['text']}")
 
     def _judge_acked(self, entry: dict[str, Any]) -> None:
@@ -246,7 +258,7 @@ class Verdict:
         seen = [entry for entry in entries if entry["what"] == "saw"]
         self.counts["entries read"] += len(seen)
         is_told = last["what"] == "rewound" or (last["what"] == "error" and last["error"] in EXPECTED_OF_A_LOSS)
-        if is_told and self._may_lose:
+        if is_told and self._may_rewind:
             self.counts["readers told of a loss"] += 1
         elif last["what"] in {"error", "rewound"}:
             self._add(session_id, f"a reader met {last.get('error', last['what'])}: {last}")
@@ -264,7 +276,7 @@ class Verdict:
         if common < len(seen):
             names = {(line.name, line.event) for line in lines}
             went_on = any((entry["id"], entry["event"]) in names for entry in seen[common:])
-            if went_on or not self._may_lose:
+            if went_on or not self._may_rewind:
                 self._add(session_id, f"a reader saw {seen[common]['id']} as entry {common}: not in the log there")
             else:  # it was at its end, or killed, before the server was
                 self.counts["readers gone before a loss"] += 1

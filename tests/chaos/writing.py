@@ -20,9 +20,10 @@ from resumable._core.store_errors import (
 from resumable._recording._desk import AsyncDesk, Desk
 from resumable._recording._journal import AsyncJournal, Journal
 from resumable.store import Append, Appended, Checkpoint, Lease, Opening, Status
-from resumable.store._redis import AsyncRedisStore, RedisStore
+from tests.chaos.clocks import step_for_ever
 from tests.chaos.diary import Diary
 from tests.chaos.plan import LANES, Task, Way, event_of, length_of
+from tests.chaos.stores import aopen, open_
 from tests.chaos.teeth import mutate
 
 if TYPE_CHECKING:
@@ -166,6 +167,7 @@ def facts_of(error: Exception) -> dict[str, object]:
     return {
         "error": type(error).__name__,
         "retryable": getattr(error, "retryable", None),
+        "reason": getattr(error, "reason", None),
         "last_seq": getattr(error, "last_seq", None),
         "text": f"{error} / {error.__cause__!r}"[:300],
     }
@@ -332,11 +334,13 @@ def main(text: str) -> None:
     """Write until all sessions are over."""
     task = Task.load(text)
     mutate(task.mutation)
+    if task.steps:
+        step_for_ever(task.name)
     diary, shelf = Diary(task.folder, f"writer-{task.name}"), Shelf(task)
     if task.way == Way.AJOURNAL.value:
         asyncio.run(_run_tasks(task, shelf, diary))
         return
-    store = RedisStore.from_url(task.url)
+    store = open_(task.url)
     lanes: list[StoreLane]
     if task.way == Way.JOURNAL.value:
         desk = Desk.of(store)
@@ -355,7 +359,7 @@ def main(text: str) -> None:
 
 
 async def _run_tasks(task: Task, shelf: Shelf, diary: Diary) -> None:
-    store = AsyncRedisStore.from_url(task.url)
+    store = aopen(task.url)
     desk = AsyncDesk.of(store)
     async with asyncio.TaskGroup() as group:
         for number in range(LANES[Way(task.way)]):

@@ -25,6 +25,10 @@ NODE_TIMEOUT: Final = 2000  # [ms] of silence until a node counts as failed; a s
 SLOTS: Final = 16384
 SETTLED: Final = 60.0  # [s] for what takes some seconds
 
+if TYPE_CHECKING:
+    Front = Callable[[Server], int]
+    """Puts something before a server that is to be started, and gives its port."""
+
 
 def until(is_so: Callable[[], object], what: str) -> None:
     """Wait until servers have agreed on something; they say so only when asked."""
@@ -35,6 +39,12 @@ def until(is_so: Callable[[], object], what: str) -> None:
                 return
         assert time.monotonic() < limit, what
         time.sleep(0.02)
+
+
+def known_port(server: Server, front: Front | None) -> int:
+    """Say under which port a server is known to the others and to clients: its own, or that of what is before it."""
+    assert server.port is not None
+    return server.port if front is None else front(server)
 
 
 def caught_up(primary: Server) -> bool:
@@ -70,15 +80,21 @@ class Cluster:
         nodes: Primaries first, each replica in the order of its primary.
     """
 
-    def __init__(self, name: str, stack: ExitStack) -> None:
+    def __init__(
+        self, name: str, stack: ExitStack, *, node_timeout: int = NODE_TIMEOUT, front: Front | None = None
+    ) -> None:
         self.nodes: list[Server] = []
+        self._ports: dict[Server, int] = {}
         for _ in range(6):
             directory = short_directory(stack)
             options = ["--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf"]
-            options += ["--cluster-node-timeout", str(NODE_TIMEOUT), "--cluster-port", str(free_port())]
+            options += ["--cluster-node-timeout", str(node_timeout), "--cluster-port", str(free_port())]
             options += ["--repl-diskless-sync-delay", "0", "--cluster-require-full-coverage", "no"]
             options += ["--cluster-replica-validity-factor", "0"]  # However long its link was cut, it is promoted.
-            server = Server(name, directory, tcp=True, arguments=tuple(options))
+            server = Server(name, directory, tcp=True)
+            self._ports[server] = known_port(server, front)
+            options += ["--cluster-announce-ip", "127.0.0.1", "--cluster-announce-port", str(self._ports[server])]
+            server.arguments = (*options, "--replica-announce-ip", "127.0.0.1")
             stack.callback(server.stop)
             server.start()
             self.nodes.append(server)
@@ -87,13 +103,17 @@ class Cluster:
     @property
     def url(self) -> str:
         """What a store is opened with; two of the nodes are enough."""
-        return "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in (self.nodes[0], self.nodes[4]))
+        return "redis+cluster://" + ",".join(f"127.0.0.1:{self._ports[self.nodes[i]]}" for i in (0, 4))
 
     def ask(self, node: Server, *words: str | int) -> Any:
         """Send one node a command."""
         with node.client as client:
             client.response_callbacks.clear()
             return client.execute_command(*words)
+
+    def known_as(self, node: Server) -> int:
+        """Say by which port clients and the other nodes know one."""
+        return self._ports[node]
 
     def name(self, node: Server) -> str:
         """Say what a node is called among the others."""
@@ -104,17 +124,19 @@ class Cluster:
         """Find the primary that holds a key."""
         return self._owner_of(slot_of(key))
 
-    def _owner_of(self, slot: int) -> Server:
+    def owners(self) -> Iterator[tuple[range, Server]]:
+        """List which slots are whose."""
         for first, last, (_, port, *_), *_ in self.ask(self.living()[0], "CLUSTER", "SLOTS"):
-            if first <= slot <= last:
-                return next(node for node in self.nodes if node.port == port)
-        raise AssertionError(slot)
+            yield range(first, last + 1), next(node for node in self.nodes if self._ports[node] == port)
+
+    def _owner_of(self, slot: int) -> Server:
+        return next(node for slots, node in self.owners() if slot in slots)
 
     def replica_of(self, primary: Server) -> Server:
         """Find a primary's replica."""
         for node in self.living():
             role = self.ask(node, "ROLE")
-            if role[0] == b"slave" and role[2] == primary.port:
+            if role[0] == b"slave" and role[2] == self._ports[primary]:
                 return node
         raise AssertionError(primary)
 
@@ -157,14 +179,18 @@ class Cluster:
             between: Called before the first key goes, between keys, and behind the last.
         """
         source = self._owner_of(slot)
-        self.ask(target, "CLUSTER", "SETSLOT", slot, "IMPORTING", self.name(source))
-        self.ask(source, "CLUSTER", "SETSLOT", slot, "MIGRATING", self.name(target))
+        self._set_slot(target, slot, "IMPORTING", source)
+        self._set_slot(source, slot, "MIGRATING", target)
         between()
         while keys := self.ask(source, "CLUSTER", "GETKEYSINSLOT", slot, 1):
             self.ask(source, "MIGRATE", "127.0.0.1", str(target.port), keys[0], 0, 5000)
             between()
         for node in (target, source):
-            self.ask(node, "CLUSTER", "SETSLOT", slot, "NODE", self.name(target))
+            self._set_slot(node, slot, "NODE", target)
+
+    def _set_slot(self, node: Server, slot: int, state: str, other: Server) -> None:
+        # Valkey refuses while the node has no replica that it could tell (NOREPLICAS).
+        until(lambda: self.ask(node, "CLUSTER", "SETSLOT", slot, state, self.name(other)), "the slot cannot be moved")
 
     def _join(self) -> None:
         for i, node in enumerate(self.nodes):
@@ -198,22 +224,23 @@ class Cluster:
 
 class Trio:
     """
-    A primary and its replica, watched by three Sentinels, on loopback.
+    A primary and its replica, or more, watched by three Sentinels, on loopback.
 
     Attributes:
-        servers: The pair.
+        servers: The primary first.
     """
 
     NAME: Final = "sessions"
 
-    def __init__(self, name: str, stack: ExitStack) -> None:
-        self.servers = [Server(name, short_directory(stack), tcp=True) for _ in range(2)]
-        self.servers[0].start()
-        self.servers[1].arguments = ("--replicaof", "127.0.0.1", str(self.servers[0].port))
-        self.servers[1].arguments += ("--repl-diskless-sync-delay", "0")
-        self.servers[1].start()
+    def __init__(self, name: str, stack: ExitStack, *, replicas: int = 1, front: Front | None = None) -> None:
+        self.servers = [Server(name, short_directory(stack), tcp=True) for _ in range(1 + replicas)]
+        self._ports = {server: known_port(server, front) for server in self.servers}
         for server in self.servers:
             stack.callback(server.stop)
+            server.arguments = self._announced(server)
+            if server is not self.servers[0]:
+                server.arguments += ("--replicaof", "127.0.0.1", str(self._ports[self.servers[0]]))
+            server.start()
         self.ports = [free_port() for _ in range(3)]
         for port in self.ports:
             self._watch(name, port, stack)
@@ -229,26 +256,47 @@ class Trio:
     def primary(self) -> Server:
         """Who the Sentinels say it is."""
         named = self._ask(self.ports[0], "SENTINEL", "GET-MASTER-ADDR-BY-NAME", self.NAME)
-        return next(server for server in self.servers if server.port == int(named[1]))
+        return next(server for server in self.servers if self._ports[server] == int(named[1]))
 
     def settle(self) -> None:
         """Wait until both are there, and one has what the other has."""
         for server in self.servers:
             if not server.answers():
-                server.arguments = ()
-                server.restart()
+                self.bring_back(server)
         until(self._is_settled, "the Sentinels do not settle")
         until(lambda: caught_up(self.primary), "the replica does not follow")
 
+    def bring_back(self, server: Server) -> None:
+        """Start one that was killed, as what it takes itself for: a primary, until the Sentinels see it."""
+        server.arguments = self._announced(server)
+        server.restart()
+
+    def fail_over(self) -> None:
+        """Let a replica take over as an administrator would; what it has not got yet is lost."""
+        primary = self.primary
+        until(lambda: self._ask(self.ports[0], "SENTINEL", "FAILOVER", self.NAME), "the Sentinels refuse")
+        until(lambda: self.primary is not primary, "no failover")
+
+    def follows(self, replica: Server, primary: Server) -> bool:
+        """Say whether one replicates another now."""
+        with replica.client as client:
+            found = client.info("replication")
+        expected = {"role": "slave", "master_port": self._ports[primary], "master_link_status": "up"}
+        return {name: found.get(name) for name in expected} == expected
+
     @property
     def replica(self) -> Server:
-        """The other one."""
+        """The other one, or the first of the others."""
         primary = self.primary
         return next(server for server in self.servers if server is not primary)
 
+    def _announced(self, server: Server) -> tuple[str, ...]:
+        announced = ("--replica-announce-ip", "127.0.0.1", "--replica-announce-port", str(self._ports[server]))
+        return (*announced, "--repl-diskless-sync-delay", "0")
+
     def _watch(self, name: str, port: int, stack: ExitStack) -> None:
         directory: Path = short_directory(stack)
-        watched = f"sentinel monitor {self.NAME} 127.0.0.1 {self.servers[0].port} 2"
+        watched = f"sentinel monitor {self.NAME} 127.0.0.1 {self._ports[self.servers[0]]} 2"
         timing = [f"sentinel down-after-milliseconds {self.NAME} 1000", f"sentinel failover-timeout {self.NAME} 5000"]
         lines = [f"port {port}", "bind 127.0.0.1", f"dir {directory}", f"logfile {directory / 'log'}", watched, *timing]
         (directory / "conf").write_text("\n".join(lines) + "\n")
@@ -272,8 +320,8 @@ class Trio:
         return (
             len(named) == 1
             and replicas["role"] == "master"
-            and replicas["connected_slaves"] == 1
-            and replicas["slave0"]["state"] == "online"
+            and replicas["connected_slaves"] == len(self.servers) - 1
+            and all(replicas[f"slave{i}"]["state"] == "online" for i in range(len(self.servers) - 1))
             and all(one[b"num-other-sentinels"] == b"2" and one[b"num-slaves"] >= b"1" for one in known)
             and all(one[b"flags"] == b"master" for one in known)
         )

@@ -167,8 +167,12 @@ class Proxy:
 
     def _relay(self, client: socket.socket, server: socket.socket) -> None:
         fate = Fate.PASS
+        sides = {client.fileno(): client, server.fileno(): server}
+        poll = select.poll()  # select() knows 1024 files; a Cluster's clients have more.
+        for number in sides:
+            poll.register(number, select.POLLIN)
         while True:
-            for side in select.select([client, server], [], [])[0]:
+            for side in [sides[number] for number, _ in poll.poll()]:
                 piece = side.recv(PIECE)
                 if piece and side is client:
                     # The rest of a large command shares the fate of its first piece.

@@ -24,7 +24,7 @@ import pytest
 import redis
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 IN_CI = os.environ.get("CI") == "true"
 
@@ -80,6 +80,7 @@ class Server:
         appendfsync: str = "everysec",
         tcp: bool = False,
         arguments: tuple[str, ...] = (),
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
         self.directory = directory
@@ -88,6 +89,7 @@ class Server:
         self.appendonly = appendonly
         self.appendfsync = appendfsync
         self.arguments = arguments
+        self.environment = environment
         self._path = program(name)
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -125,7 +127,9 @@ class Server:
             *("--maxmemory-policy", "noeviction", "--enable-debug-command", "local"),
             *self.arguments,
         ]
-        self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        self._process = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=self.environment and dict(self.environment)
+        )
         limit = time.monotonic() + START_LIMIT
         while not self.answers():
             if self._process.poll() is not None or time.monotonic() > limit:
