@@ -58,7 +58,7 @@ _NAMES = {name.encode() for name in _KNOWN}
 
 @law(st.lists(st.binary(max_size=400), min_size=1, max_size=3), sample=100, campaign=4000)
 def test_l7_totality_of_plain_bytes(answers: list[bytes]) -> None:
-    """Bytes that are no stream at all end in an error, recovery's or what reads as upstream's own, never in a message."""
+    """Bytes that are no stream end in an error, recovery's or what reads as upstream's own, never in a message."""
     played = play(Schedule().body, answers, [7, 31])
     names = [line.partition(b":")[2].strip() for line in bytes(played.out).splitlines() if line.startswith(b"event:")]
     assert not _NAMES.intersection(names)
