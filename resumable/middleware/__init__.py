@@ -331,6 +331,14 @@ class Resumable(anthropic.Middleware):
         return {"bytes_timeout": self._policy.bytes_timeout, "is_watched": is_real}
 
 
+class _OfClient(Resumable):
+    """The middleware of one client, whose upstream and credential it knows before the first request."""
+
+    def introduce(self, client: Client) -> None:
+        """Get to know the client."""
+        self._fleet.introduce(client)
+
+
 def wrap(
     client: ClientT,
     *,
@@ -361,9 +369,9 @@ def wrap(
     Raises:
         ConfigurationError: *client* is no SDK client or is wrapped already, or another argument cannot work.
     """
-    middleware = Resumable(store=store, policy=policy, hold=hold, on_recovery=on_recovery, **kept)
+    middleware = _OfClient(store=store, policy=policy, hold=hold, on_recovery=on_recovery, **kept)
     wrapped: ClientT = checked_client(client, Resumable).with_middleware(middleware)
-    middleware._fleet.introduce(client)  # noqa: SLF001  # Reason: what it serves is known here alone
+    middleware.introduce(client)
     return wrapped
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from resumable._core.report import Notice
     from resumable._core.session import Session
+    from resumable.store._notes import Note
 
 _log = logging.getLogger("resumable")
 
@@ -187,9 +188,8 @@ class Member:
         return wait
 
     def _held_back(self, kind: str) -> float:
-        note = self._board.seen(self._names[kind])
-        hint = None if note is None else read_hint(note.value)
-        if hint is None:
+        note: Note | None = self._board.seen(self._names[kind])
+        if note is None or (hint := read_hint(note.value)) is None:
             return 0.0
         if self._place is None:
             self._place = self._fleet.chance()

@@ -7,6 +7,7 @@ A note decides nothing: it may be lost, late or somebody else's invention, and w
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from resumable._core.errors import ConfigurationError
@@ -170,41 +171,38 @@ class AsyncRedisNotes:
         return found
 
 
-class _Reading(Protocol):
+class _Reading:
     """A store in memory, as far as its notes need it."""
 
     _sessions: MemorySessions
 
+    @abstractmethod
     def _reading(self) -> AbstractContextManager[int]: ...
 
 
-class MemoryNotes:
+class MemoryNotes(_Reading):
     """The notes of a `MemoryStore`."""
 
-    _sessions: MemorySessions
-
-    def note(self: _Reading, name: str, value: bytes, ttl: float) -> None:
+    def note(self, name: str, value: bytes, ttl: float) -> None:
         """As `Store.note`."""
         with self._reading() as now:
             self._sessions.board.write(name, value, ttl, now)
 
-    def notes(self: _Reading, names: Sequence[str]) -> Sequence[Note | None]:
+    def notes(self, names: Sequence[str]) -> Sequence[Note | None]:
         """As `Store.notes`."""
         with self._reading() as now:
             return self._sessions.board.read(names, now)
 
 
-class AsyncMemoryNotes:
+class AsyncMemoryNotes(_Reading):
     """The notes of an `AsyncMemoryStore`."""
 
-    _sessions: MemorySessions
-
-    async def note(self: _Reading, name: str, value: bytes, ttl: float) -> None:
+    async def note(self, name: str, value: bytes, ttl: float) -> None:
         """As `AsyncStore.note`."""
         with self._reading() as now:
             self._sessions.board.write(name, value, ttl, now)
 
-    async def notes(self: _Reading, names: Sequence[str]) -> Sequence[Note | None]:
+    async def notes(self, names: Sequence[str]) -> Sequence[Note | None]:
         """As `AsyncStore.notes`."""
         with self._reading() as now:
             return self._sessions.board.read(names, now)

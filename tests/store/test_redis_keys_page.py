@@ -23,7 +23,7 @@ SCRIPTS = {path.name: path.read_text() for path in files("resumable.store").join
 
 
 def test_every_key_there_is_has_its_row(server):
-    """Sessions, a compact one, a cancel, a wake and a note leave no key of a name or type that the page does not tell."""
+    """Sessions, a compact one, a cancel, a wake and a note leave no key that the page does not tell, name and type."""
     store = RedisStore.from_url(server.url)
     write(store, opened(store), 1, b"a")
     store.release(opened(store, "orphan"))
@@ -41,10 +41,7 @@ def test_every_key_there_is_has_its_row(server):
     words = {"zset": "sorted set"}
     told = {re.sub(r"<\w+>", "x", name): kind for name, kind in rows.items()}
     free = r"(?<=wake:).*|(?<=fleet:).*|(?<=principal:).*|(?<=orphaned:).*|(?<=\{)\w+(?=\})"
-    found = {
-        re.sub(free, "x", name): words.get(kind, kind)
-        for name, kind in there.items()
-    }
+    found = {re.sub(free, "x", name): words.get(kind, kind) for name, kind in there.items()}
     assert found == told
 
 
