@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from resumable.store._notes import Note
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from resumable.store import AsyncStore, Store
 
@@ -137,20 +137,20 @@ class AsyncBoard(_Known):
     def refresh(self, names: Sequence[str]) -> asyncio.Task[None] | None:
         """Read what is not fresh, beside the call; `None` where there is nothing to read."""
         stale = self._stale(names)
-        return self._beside(self._read(stale)) if stale else None
+        return self._beside(lambda: self._read(stale)) if stale else None
 
     def post(self, name: str, value: bytes, ttl: float) -> None:
         """Leave a note, beside the call."""
         self._tell(name, value, ttl)
-        _ = self._beside(self._store.note(name, value, ttl))
+        _ = self._beside(lambda: self._store.note(name, value, ttl))
 
     async def _read(self, stale: Sequence[str]) -> None:
         self._learn(stale, await self._store.notes(stale))
 
-    def _beside(self, doing: Any) -> asyncio.Task[None]:  # noqa: ANN401  # Reason: a coroutine of either kind
+    def _beside(self, do: Callable[[], Awaitable[object]]) -> asyncio.Task[None]:
         async def run() -> None:
             try:
-                await doing
+                await do()  # Made here, so that a loop that ends before leaves nothing behind that nobody awaited.
             except Exception as error:  # noqa: BLE001  # Reason: whatever the store raises, no call fails by it
                 self._rest(error)
 
