@@ -234,6 +234,47 @@ def _delete(session_id: _ID, *, store: _STORE = None, as_json: _JSON = False) ->
     _at(store, work)
 
 
+@sessions.command("sweep")
+def _sweep(
+    *,
+    continues: Annotated[
+        bool, typer.Option("--continue", help="Continue what was left, with the key in ANTHROPIC_API_KEY.")
+    ] = False,
+    principal: Annotated[
+        str, typer.Option("--principal", metavar="NAME", help="Whose to continue.", show_default=False)
+    ] = "",
+    compact_after: Annotated[
+        str, typer.Option("--compact-after", metavar="TIME", help="Compact what has been over for so long, or never.")
+    ] = "5m",
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="At most this many of each kind.")] = 100,
+    goes_on: Annotated[bool, typer.Option("--forever", help="Sweep again and again, until Ctrl-C.")] = False,
+    base_url: Annotated[
+        str | None,
+        typer.Option("--base-url", metavar="URL", help="Where the API is, if elsewhere.", show_default=False),
+    ] = None,
+    store: _STORE = None,
+    as_json: _LINES = False,
+) -> None:
+    """
+    Look after sessions that nobody writes.
+
+    Marks what was left, so that its readers know; or, with --continue, continues what belongs to
+    --principal. Compacts what is over. Any number may sweep at the same time. After the store was
+    away, nothing is touched until the holders had time to come back.
+
+    Exits with 1 when something could not be done, 3 without a key.
+    """
+    age = None if compact_after == "never" else _seconds(compact_after)
+
+    def work(found: Sessions) -> int:
+        from resumable.cli._sessions_sweep import Terms, sweep  # noqa: PLC0415  # Reason: help must not wait for the SDK
+
+        terms = Terms(continues, principal, limit, age, base_url)
+        return sweep(found, terms, goes_on=goes_on, as_json=as_json)
+
+    _at(store, work)
+
+
 def _at(store: str | None, work: Callable[[Sessions], int]) -> NoReturn:
     """Do something with the sessions of a store; an error of the library is one line and a code."""
 

@@ -209,7 +209,7 @@ class Sessions:
 
     def compact(self, session_id: str) -> bool:
         """
-        Put the events of a session that is over into packs, of about a seventh of the size; readers see no difference.
+        Put the events of a session that is over into packs, of about a sixth of the size; readers see no difference.
 
         Returns:
             Whether it is compact now; not if it is not over.

@@ -14,13 +14,14 @@ import msgspec
 
 from resumable._core.store_errors import LogLostError
 
-from ._records import MAX_EVENTS, Cursor, Entry, Recorded
+from ._records import Cursor, Entry, Recorded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 _SMALLEST = 8  # events; fewer cost no less in a pack
-_LARGEST = 1 << 18  # [bytes] Of events in one pack: a reader unpacks a whole one to begin inside.
+_MOST = 1000  # events; more gain little, and a reader that begins inside unpacks all
+_LARGEST = 1 << 18  # [bytes] Of events in one pack, likewise.
 _ZLIB = b"\x78"  # How every stream of zlib begins that has its usual window; no envelope does.
 
 _EVENTS = msgspec.msgpack.Decoder(list[bytes])
@@ -80,7 +81,7 @@ def pack_log(log: Iterable[Entry]) -> list[Stored]:
             run, size = [], 0
             continue
         size += len(entry.event)
-        if len(run) >= MAX_EVENTS or (run and size > _LARGEST):
+        if len(run) >= _MOST or (run and size > _LARGEST):
             packed += _packed(run)
             run, size = [], len(entry.event)
         run.append(entry)

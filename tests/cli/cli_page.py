@@ -31,9 +31,10 @@ CODES = """\
 `doctor`: nothing needs to be changed |
 | 1 | it did not; `demo`: the text differs, or the stream broke; \
 `run`, `sessions resume`: the answer broke off or was refused; `sessions tail`: the session failed or was cancelled; \
-`sessions cancel`: it was over already; the log of a session is damaged; `doctor`: something should be changed |
+`sessions cancel`: it was over already; the log of a session is damaged; `doctor`: something should be changed; \
+`sessions sweep`: something could not be done |
 | 2 | the command line is wrong: also an ID, a cursor or a store's URL that cannot be one; `doctor`: it cannot work |
-| 3 | `run` or `sessions resume` has no key, or its key was refused |
+| 3 | `run`, `sessions resume` or `sessions sweep --continue` has no key, or its key was refused |
 | 4 | `sessions`: there is no such session, or no longer |
 | 5 | `sessions`: the store cannot be used |
 | 130 | interrupted by Ctrl-C |
@@ -88,6 +89,8 @@ Fields may be added; none is renamed or removed within a major version.
 
 `cancel` prints `session_id`, `holder` (who was asked to stop; `null` where it was ended in place) and `last_seq`;
 `delete` prints `session_id` and `is_deleted`.
+`sweep` prints one object a sweep: `continued`, `orphaned` and `compacted`, each a list of IDs;
+`failures`, ID to error; and `again_in_ms`, when to come again.
 """
 
 FIELDS = """\
@@ -146,7 +149,7 @@ COMMANDS = (
     ("run",),
     ("doctor",),
     ("sessions",),
-    *(("sessions", name) for name in ("list", "show", "events", "tail", "resume", "cancel", "delete")),
+    *(("sessions", name) for name in ("list", "show", "events", "tail", "resume", "cancel", "delete", "sweep")),
 )
 
 

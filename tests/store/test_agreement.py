@@ -232,7 +232,7 @@ def test_the_scripts_agree_with_the_reference_at_a_server(server):
 def small_packs(monkeypatch):
     """Let packs begin at one event: the machine writes few."""
     monkeypatch.setattr(_packs, "_SMALLEST", 1)
-    monkeypatch.setattr(_packs, "MAX_EVENTS", 3)
+    monkeypatch.setattr(_packs, "_MOST", 3)
 
 
 def agree(make: Callable[[], Store], examples: int) -> None:
