@@ -71,6 +71,19 @@ class Parcel(NamedTuple):
     commands: Sequence[Sequence[Word]]
 
 
+class Barrier(NamedTuple):
+    """
+    What a write waits for.
+
+    Attributes:
+        key: Names the key of a session that is written before replicas are waited for.
+        replicas: How many must have it.
+    """
+
+    key: Callable[[str], str]
+    replicas: int
+
+
 class Pause(NamedTuple):
     """
     Wait.
@@ -95,7 +108,7 @@ class _Route(NamedTuple):
 
 
 def deliver(
-    places: Places, flight: Flight, *, patience: float = PATIENCE, replica_key: Callable[[str], str] | None = None
+    places: Places, flight: Flight, *, patience: float = PATIENCE, barrier: Barrier | None = None
 ) -> Delivery[Replies]:
     """
     Deliver a flight.
@@ -104,7 +117,7 @@ def deliver(
         places: Where the keys are; kept up to date.
         flight: What to send.
         patience: [s] For how long, in pauses, to send again what cannot be done now.
-        replica_key: Names the key of a session that is written before a replica is waited for; `None` for no waiting.
+        barrier: What writes wait for; `None` for nothing.
 
     Returns:
         One answer a command; an error is one too.
@@ -116,7 +129,7 @@ def deliver(
     failed: StoreUnavailableError | None = None
     for stage in stages(flight, is_split=places.is_split):
         if failed is None:
-            yield from _Stage(places, flight, stage, replies, replica_key).run(patience)
+            yield from _Stage(places, flight, stage, replies, barrier).run(patience)
         else:  # What comes later would be done before its time.
             for i in stage:
                 replies[i] = failed
@@ -157,13 +170,13 @@ class _Stage:
         flight: Flight,
         stage: Sequence[int],
         replies: Replies,
-        replica_key: Callable[[str], str] | None,
+        barrier: Barrier | None,
     ) -> None:
         self._places = places
         self._flight = flight
         self._stage = stage
         self._replies = replies
-        self._replica_key = replica_key
+        self._barrier = barrier
         self._keys = {i: key_of(flight[i]) for i in stage}
         self._routes = {i: _Route() for i in stage}
 
@@ -253,20 +266,23 @@ class _Stage:
             if self._routes[i].asking is not None:
                 commands.append(("ASKING",))
             commands.append(words)
-        return Parcel(node, [*commands, *self._barrier(part)])
+        return Parcel(node, [*commands, *self._waiting(part)])
 
-    def _barrier(self, part: Sequence[int]) -> Sequence[Sequence[Word]]:
+    def _waiting(self, part: Sequence[int]) -> Sequence[Sequence[Word]]:
         """
-        Wait for a replica to have it; behind a write of our own.
+        Wait for replicas to have it; behind a write of our own.
 
         Without one, a connection that has written nothing is told at once that all replicas have all of it, which is
         what happens to a write that is sent again over a new connection and finds itself done.
         """
         lasting = [i for i in part if self._flight[i].script in _LASTING]
-        if self._replica_key is None or not lasting:
+        if self._barrier is None or not lasting:
             return ()
         tag = self._keys[lasting[0]].partition("{")[2].partition("}")[0]
-        return [("SET", self._replica_key(tag), "1", "PX", REPLICA_WAIT), ("WAIT", 1, REPLICA_WAIT)]
+        return [
+            ("SET", self._barrier.key(tag), "1", "PX", REPLICA_WAIT),
+            ("WAIT", self._barrier.replicas, REPLICA_WAIT),
+        ]
 
     def _told(self, part: Sequence[int], answer: Answer) -> Replies:
         """Give each command its own answer."""
@@ -278,12 +294,16 @@ class _Stage:
             if self._routes[i].asking is not None:
                 next(rest)
             told.append(next(rest))
-        barrier = list(rest)
-        if barrier and not (isinstance(barrier[-1], int) and barrier[-1] >= 1):
+        waited = list(rest)
+        if self._barrier is not None and waited and not _is_enough(waited[-1], self._barrier.replicas):
             for at, i in enumerate(part):
                 if self._flight[i].script in _LASTING and isinstance(told[at], list):
                     told[at] = _REPLICA
         return told
+
+
+def _is_enough(count: Reply, replicas: int) -> bool:
+    return isinstance(count, int) and count >= replicas
 
 
 def _is_away(reply: Reply) -> bool:

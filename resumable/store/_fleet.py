@@ -30,6 +30,7 @@ _EXAMPLES = {
     "sentinel": "redis+sentinel://host:26379,host:26379/primary-name/0",
 }
 _DURABILITY = "durability"
+_REPLICAS = re.compile(r"replica(?::([1-9]))?")
 _SENTINEL_LOGIN = ("sentinel_username", "sentinel_password")
 
 
@@ -45,7 +46,7 @@ class Fleet(NamedTuple):
         database: Number of the database.
         options: Of the connections, as in a URL.
         sentinel_login: User name and password for the Sentinels; `None` where they ask for none.
-        waits_for_replica: Whether a write counts only when a replica has it.
+        replicas: How many must have a write before it counts.
     """
 
     scheme: str
@@ -55,7 +56,7 @@ class Fleet(NamedTuple):
     database: str
     options: str
     sentinel_login: tuple[str | None, str | None]
-    waits_for_replica: bool
+    replicas: int
 
     def __repr__(self) -> str:
         """Leave the logins out."""
@@ -76,7 +77,7 @@ class Fleet(NamedTuple):
         scheme, kind, login, hosts, path, query = found.groups(default="")
         primary, _, database = unquote(path).strip("/").partition("/")
         options = dict(parse_qsl(query, keep_blank_values=True))
-        waits = options.pop(_DURABILITY, None) is not None
+        waits = _REPLICAS.fullmatch(options.pop(_DURABILITY, ""))
         user, password = (options.pop(name, None) for name in _SENTINEL_LOGIN)
         return cls(
             scheme.lower(),
@@ -86,7 +87,7 @@ class Fleet(NamedTuple):
             database or "0",
             urlencode(options),
             (user, password),
-            waits,
+            int(waits[1] or 1) if waits else 0,
         )
 
     def places(self) -> Places:
@@ -122,8 +123,8 @@ def fault_of(url: str) -> tuple[str, str]:
     if not all(map(_is_host, hosts.split(","))):
         return "one of its hosts or ports cannot be read", f"name them with commas between, {example}"
     options = dict(parse_qsl(query, keep_blank_values=True))
-    if options.get(_DURABILITY, "replica") != "replica":
-        return "its durability is not one there is", "write ?durability=replica, or leave it out"
+    if not _REPLICAS.fullmatch(options.get(_DURABILITY, "replica")):
+        return "its durability is not one there is", "write ?durability=replica or replica:2, or leave it out"
     if kind == "cluster":
         return _fault_of_cluster(unquote(path).strip("/"), options, example)
     return _fault_of_primary(unquote(path).strip("/"), example)

@@ -14,7 +14,7 @@ from redis.exceptions import AskError, MovedError, NoScriptError
 
 from resumable._core.store_errors import StoreUnavailableError
 
-from ._delivery import Pause, Redirect, Unknown, deliver
+from ._delivery import Barrier, Pause, Redirect, Unknown, deliver
 from ._places import Node
 from ._redis import AsyncRedisStore, RedisStore
 from ._redis_errors import error_of
@@ -50,7 +50,7 @@ class RoutedStore(RedisStore):
         self._nodes = Nodes(fleet)
         self._rests = Rests()
         super().__init__(self._nodes.at(self._places.candidates()[0]), prefix=prefix)
-        self._replica_key = self._names.replica if fleet.waits_for_replica else None
+        self._barrier = Barrier(self._names.replica, fleet.replicas) if fleet.replicas else None
 
     def close(self) -> None:
         """As `Store.close`."""
@@ -59,7 +59,7 @@ class RoutedStore(RedisStore):
 
     def _send(self, client: Client, flight: Flight) -> Replies:
         return self._deliver(
-            deliver(self._places, flight, replica_key=self._replica_key), is_blocking=client is self._clients.blocking
+            deliver(self._places, flight, barrier=self._barrier), is_blocking=client is self._clients.blocking
         )
 
     def _deliver(self, delivery: Delivery[T], *, is_blocking: bool) -> T:
@@ -101,7 +101,7 @@ class AsyncRoutedStore(AsyncRedisStore):
         self._nodes = AsyncNodes(fleet)
         self._rests = Rests()
         super().__init__(self._nodes.at(self._places.candidates()[0]), prefix=prefix)
-        self._replica_key = self._names.replica if fleet.waits_for_replica else None
+        self._barrier = Barrier(self._names.replica, fleet.replicas) if fleet.replicas else None
 
     async def close(self) -> None:
         """As `AsyncStore.close`."""
@@ -110,7 +110,7 @@ class AsyncRoutedStore(AsyncRedisStore):
 
     async def _send(self, client: AsyncClient, flight: Flight) -> Replies:
         return await self._deliver(
-            deliver(self._places, flight, replica_key=self._replica_key), is_blocking=client is self._clients.blocking
+            deliver(self._places, flight, barrier=self._barrier), is_blocking=client is self._clients.blocking
         )
 
     async def _deliver(self, delivery: Delivery[T], *, is_blocking: bool) -> T:

@@ -7,6 +7,7 @@ The figures of docs/how-to/cluster.md are what these print, with `-m campaign -s
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
@@ -189,6 +190,22 @@ def test_waiting_for_a_replica_loses_nothing(place):
         place.promoted(replica, began)
     assert [entry.seq for entry in until_read(store)] == [1]
     store.close()
+
+
+@pytest.mark.parametrize(("replicas", "is_lost"), [(1, True), (2, False)])
+def test_two_replicas_confirm_what_a_failover_may_not_lose(replicas, is_lost):
+    """While its primary lives, the replica that is not promoted goes on confirming: one of two is not enough."""
+    with ExitStack() as stack:
+        trio = Trio("valkey", stack, replicas=2)
+        trio.settle()
+        writer, reader = (open_store(f"{trio.url}?durability=replica:{replicas}") for _ in range(2))
+        stack.callback(writer.close)
+        stack.callback(reader.close)
+        load = Load(writer, reader)
+        with load.running():
+            trio.fail_over()
+        load.check()
+        assert bool(load.rewound) is is_lost
 
 
 def outcome_of(store: Store, one: Append) -> list[object]:

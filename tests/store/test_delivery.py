@@ -10,7 +10,18 @@ import pytest
 from resumable._core.store_errors import StoreUnavailableError
 from resumable.store import Vitals
 from resumable.store._commands import Command, run
-from resumable.store._delivery import PATIENCE, ROUNDS, Parcel, Pause, Redirect, Unknown, deliver, find, survey
+from resumable.store._delivery import (
+    PATIENCE,
+    ROUNDS,
+    Barrier,
+    Parcel,
+    Pause,
+    Redirect,
+    Unknown,
+    deliver,
+    find,
+    survey,
+)
 from resumable.store._keys import Keys
 from resumable.store._places import Node, Primary, Slots, slot_of
 from resumable.store._scripts import APPEND, HINT, LOOK
@@ -282,7 +293,7 @@ def test_a_primary_behind_sentinels():
 
 def test_a_replica_is_waited_for(fleet):
     """Behind a write and one of the connection's own; what only reads does not wait."""
-    assert fleet.deliver([add(AT_A), look(AT_B), look(AT_A)], replica_key=KEYS.replica) == [OK, OK, OK]
+    assert fleet.deliver([add(AT_A), look(AT_B), look(AT_A)], barrier=Barrier(KEYS.replica, 1)) == [OK, OK, OK]
     assert fleet.sent[-1] == {A: ["EVALSHA", "EVALSHA", "SET", "WAIT"], B: ["EVALSHA"]}
 
 
@@ -290,10 +301,19 @@ def test_no_replica_has_it(fleet):
     """The write is an error, at once: it may be lost; a refusal and what was read stay what they are."""
     fleet.replicas = 0
     fleet.answers[AT_A] = deque([OK, StoreUnavailableError("memory", "OOM")])
-    [first, second, read] = fleet.deliver([add(AT_A), add(AT_A), look(AT_B)], replica_key=KEYS.replica)
+    [first, second, read] = fleet.deliver([add(AT_A), add(AT_A), look(AT_B)], barrier=Barrier(KEYS.replica, 1))
     assert (first.reason, first.cause_name, first.retryable) == ("readonly", "WAIT", True)
     assert (second.reason, read) == ("memory", OK)
     assert len(fleet.sent) == 2
+
+
+def test_one_replica_of_two_has_it(fleet):
+    """Where two must have a write, one is not enough."""
+    fleet.replicas = 1
+    [reply] = fleet.deliver([add(AT_A), look(AT_A)], barrier=Barrier(KEYS.replica, 2))[:1]
+    assert (reply.reason, reply.cause_name) == ("readonly", "WAIT")
+    fleet.replicas = 2
+    assert fleet.deliver([add(AT_A)], barrier=Barrier(KEYS.replica, 2)) == [OK]
 
 
 def test_a_survey_is_of_all(fleet):

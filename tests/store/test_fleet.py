@@ -38,9 +38,9 @@ def test_kinds():
     """A Cluster is known by its slots, a primary by its Sentinels; either waits for a replica only where asked to."""
     assert isinstance(Fleet.from_url("redis+cluster://a").places(), Slots)
     assert isinstance(Fleet.from_url("redis+sentinel://a/main").places(), Primary)
-    assert not Fleet.from_url("redis+cluster://a").waits_for_replica
-    assert Fleet.from_url("redis+cluster://a?durability=replica").waits_for_replica
-    assert Fleet.from_url("redis+sentinel://a/main?durability=replica").waits_for_replica
+    assert Fleet.from_url("redis+cluster://a").replicas == 0
+    assert Fleet.from_url("redis+cluster://a?durability=replica").replicas == 1
+    assert Fleet.from_url("redis+sentinel://a/main?durability=replica:2").replicas == 2
 
 
 def test_sentinels_have_a_login_of_their_own():
@@ -67,6 +67,7 @@ def test_sentinels_have_a_login_of_their_own():
         (f"redis+cluster://:{SECRET}@a/1", "a Cluster has no database but 0"),
         (f"redis+cluster://a?sentinel_password={SECRET}", "a Cluster has no Sentinels to log in to"),
         (f"redis+cluster://:{SECRET}@a?durability=relaxed", "its durability is not one there is"),
+        (f"redis+cluster://:{SECRET}@a?durability=replica:0", "its durability is not one there is"),
         (f"redis+sentinel://:{SECRET}@a", "it does not say what the Sentinels call the primary"),
         (f"redis+sentinel://:{SECRET}@a/main/x", "its database is not a number"),
         (f"redis+sentinel://:{SECRET}@a/main/1/2", "its database is not a number"),
