@@ -98,7 +98,7 @@ class FleetPlace(Place):
         raise NotImplementedError
 
     def _promoted(self, old: Server, replicas: list[Server]) -> None:
-        """Wait until one of the replicas is the primary, and the others follow it."""
+        """Wait until one of the replicas is the primary."""
         raise NotImplementedError
 
     def _bring_back(self, server: Server) -> None:
@@ -150,7 +150,7 @@ class ClusterPlace(FleetPlace):
     def __init__(self, plan: Plan, proxies: list[Proxy], cluster: Cluster) -> None:
         super().__init__(plan, proxies)
         self._cluster = cluster
-        self.url = cluster.url + ("?durability=replica" if plan.ground.waits else "")
+        self.url = cluster.url + durability(plan)
 
     def mend(self) -> None:
         """As `Place.mend`."""
@@ -210,7 +210,7 @@ class SentinelPlace(FleetPlace):
     def __init__(self, plan: Plan, proxies: list[Proxy], trio: Trio) -> None:
         super().__init__(plan, proxies)
         self._trio = trio
-        self.url = trio.url + ("?durability=replica" if plan.ground.waits else "")
+        self.url = trio.url + durability(plan)
 
     def mend(self) -> None:
         """As `Place.mend`."""
@@ -231,10 +231,8 @@ class SentinelPlace(FleetPlace):
         return (primary, replicas) if replicas and primary.answers() else None
 
     def _promoted(self, old: Server, replicas: list[Server]) -> None:
-        # One that comes back while a replica still follows it would confirm what is then thrown away.
+        del replicas
         until(lambda: self._trio.primary is not old, "the Sentinels promote nobody")
-        new = self._trio.primary
-        until(lambda: all(one is new or self._trio.follows(one, new) for one in replicas), "a replica stays behind")
 
     def _bring_back(self, server: Server) -> None:
         self._trio.bring_back(server)
@@ -242,6 +240,11 @@ class SentinelPlace(FleetPlace):
     def _hand_over(self, primary: Server, replicas: list[Server], event: Event) -> None:
         del primary, replicas, event
         self._trio.fail_over()
+
+
+def durability(plan: Plan) -> str:
+    """Spell what writes wait for, as the end of a URL."""
+    return f"?durability=replica:{plan.ground.waits_for}" if plan.ground.waits_for else ""
 
 
 class Bare:

@@ -40,7 +40,7 @@ class Ground(Enum):
     SENTINEL = "sentinel"
     """A primary and two replicas under three Sentinels."""
     SENTINEL_WAIT = "sentinel-wait"
-    """The same, where every write waits for a replica, and only what has failed is replaced."""
+    """The same, where every write waits for both replicas."""
     MEMORY = "memory"
     """One server whose memory is full at times, and which is killed besides."""
     DISK = "disk"
@@ -54,9 +54,9 @@ class Ground(Enum):
         return self not in {Ground.SERVER, Ground.MEMORY, Ground.DISK, Ground.CLOCK}
 
     @property
-    def waits(self) -> bool:
-        """Whether every write waits for a replica."""
-        return self in {Ground.CLUSTER_WAIT, Ground.SENTINEL_WAIT}
+    def waits_for(self) -> int:
+        """For how many replicas every write waits: all that its primary has."""
+        return {Ground.CLUSTER_WAIT: 1, Ground.SENTINEL_WAIT: 2}.get(self, 0)
 
 
 class Deed(Enum):
@@ -155,7 +155,7 @@ class Plan(NamedTuple):
     @property
     def may_rewind(self) -> bool:
         """Whether what a reader saw may be gone: it sees what waits for a replica, and was not acknowledged."""
-        return self.may_lose or self.ground.waits
+        return self.may_lose or self.ground.waits_for > 0
 
     @property
     def crashes(self) -> int:
@@ -241,12 +241,12 @@ _BESIDES = {
     Ground.CLUSTER: ((Deed.FALL, Deed.SILENCE, Deed.GAP, Deed.HANDOVER, Deed.FORCE, Deed.MOVE, Deed.LAG), 1.2),
     Ground.PLANNED: ((Deed.HANDOVER, Deed.MOVE, Deed.LAG), 0.8),
     Ground.SENTINEL: ((Deed.FALL, Deed.SILENCE, Deed.GAP, Deed.HANDOVER, Deed.LAG), 2.0),
-    Ground.SENTINEL_WAIT: ((Deed.FALL, Deed.SILENCE, Deed.GAP, Deed.LAG), 2.0),
     Ground.MEMORY: ((Deed.MEMORY,), 1.0),
     Ground.DISK: ((Deed.DISK,), 1.0),
     Ground.CLOCK: ((Deed.CLOCK,), 0.5),
 }
 _BESIDES[Ground.CLUSTER_WAIT] = _BESIDES[Ground.CLUSTER]
+_BESIDES[Ground.SENTINEL_WAIT] = _BESIDES[Ground.SENTINEL]
 
 
 def _deeds_of(ground: Ground, chance: random.Random, storm: float, lease: float) -> list[Event]:

@@ -41,7 +41,7 @@ def test_laws_hold_in_a_storm(zygote, seed, way, appendfsync, program, length):
 
 
 def test_laws_hold_where_a_primary_fails_and_slots_move(zygote):
-    """What a replica had confirmed is there when it is promoted, though its link was down before; nobody writes twice."""
+    """What a replica had confirmed is there when it is promoted, though its link was down; nobody writes twice."""
     plan = draw(120, Way.STORE, sessions=8, length=4, ground=Ground.CLUSTER_WAIT)
     verdict = weather(plan, zygote, "valkey")
     assert verdict.flaws == []
