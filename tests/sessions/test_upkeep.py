@@ -174,7 +174,7 @@ def test_a_store_that_goes_away_is_noted():
 
         def ping(self) -> Any:
             if self.is_away:
-                raise StoreUnavailableError(reason="timeout", cause_name="TimeoutError")
+                _vanish()
             return super().ping()
 
     clock = ManualClock(1000.0)
@@ -372,3 +372,26 @@ def test_what_cannot_be_done_is_told(colour):
 def _lose(_: Any, session_id: str, now: int) -> bool:
     del now
     raise resumable.LogLostError(session_id, "log")
+
+
+@COLOURS
+def test_a_log_that_is_damaged_is_told(colour):
+    """A session that cannot be compacted is a failure of its own; a store that goes away ends the sweep."""
+    clock = ManualClock(1000.0)
+    kind = {"sync": Sessions, "async": resumable.AsyncSessions}[colour]
+    with sweeping(colour, clock, kind) as (sessions, store), pytest.MonkeyPatch.context() as patch:
+        leave_plain(store, "s", waits=False)
+        clock.advance(1.0)
+        store.cancel("s")
+        clock.advance(400.0)
+        patch.setattr(type(store._sessions), "read", lambda *_: _lose(None, "s", 0))
+        assert [type(one).__name__ for one in sessions.sweep().failures.values()] == ["LogLostError"]
+        clock.advance(100.0)
+        patch.setattr(type(store._sessions), "read", _vanish)
+        with pytest.raises(StoreUnavailableError):
+            sessions.sweep()
+        assert not store.get("s").is_compact
+
+
+def _vanish(*_: object) -> None:
+    raise StoreUnavailableError(reason="timeout", cause_name="TimeoutError")
