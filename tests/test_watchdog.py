@@ -224,7 +224,7 @@ def test_thread_lives_while_there_is_a_deadline() -> None:
 
 
 def test_thread_stays_while_somebody_may_read_again() -> None:
-    """A thread that finds everybody between two reads stays: the next read starts no other, and has no need to wake it."""
+    """A thread that finds everybody between two reads stays: the next read starts no other, and need not wake it."""
     watchdog = Watchdog()
     with watchdog.guard(lambda: None) as guard:
         guard.arm(time.monotonic() + HANG)
