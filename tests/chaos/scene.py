@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tests.chaos.zygote import Zygote
 
 BEFALLS = 120.0  # [s] For one thing that befalls servers.
-CALM = 60.0  # [s] For everything to come to its end once nothing breaks any more.
+CALM = 240.0  # [s] For everything to come to its end once nothing breaks any more; the machine may be busy.
 KINDS = ("async", "sync")
 ALONE = {
     Ground.SERVER: Alone,
