@@ -1,12 +1,13 @@
 """
 A process that follows, for the benchmark of the store: it prints `ready`, then what it saw, as JSON.
 
-    python benchmarks/_store_readers.py <url> <ours or assistant-stream> <followers> <session> [<session> ...]
+    python benchmarks/_store_readers.py <url> <ours, xread or assistant-stream> <followers> <session> [<session> ...]
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import sys
 import time
@@ -46,6 +47,25 @@ async def ours(url: str, names: list[str], note: Callable[[bytes], None]) -> Non
     await store.close()
 
 
+async def xread(url: str, names: list[str], note: Callable[[bytes], None]) -> None:
+    """Follow our logs as everybody does first: one XREAD BLOCK and one connection for each follower."""
+    client: Any = redis.asyncio.Redis.from_url(url, max_connections=len(names) + 1, socket_timeout=None)
+
+    async def follow(name: str) -> None:
+        log, last = f"resumable:{{{name}}}:log", b"0-0"
+        while True:
+            for _, entries in await client.xread({log: last}, count=500, block=5000):
+                last = entries[-1][0]
+                for _, fields in entries:
+                    if b"d" in fields:
+                        note(fields[b"d"])
+                    elif fields[b"status"] == b"complete":
+                        return
+
+    await asyncio.gather(*(follow(name) for name in names))
+    await client.aclose()
+
+
 async def assistant_stream(url: str, names: list[str], note: Callable[[bytes], None]) -> None:
     """Follow with assistant-ui's store."""
     package: Any = import_module("assistant_stream.resumable.stores.redis")
@@ -60,14 +80,19 @@ async def assistant_stream(url: str, names: list[str], note: Callable[[bytes], N
     await client.aclose()
 
 
+FOLLOW = {"ours": ours, "xread": xread, "assistant-stream": assistant_stream}
+
+
 async def main() -> None:
     """Follow to the end, and say how late everything was."""
     url, kind, followers, *sessions = sys.argv[1:]
     names = [sessions[number % len(sessions)] for number in range(int(followers))]
     lags: list[float] = []
-    follow = ours if kind == "ours" else assistant_stream
-    task = asyncio.create_task(follow(url, names, lambda raw: lags.append(time.monotonic() - stamp_of(raw))))
-    await asyncio.sleep(0.3)
+    follow = FOLLOW[kind](url, names, lambda raw: lags.append(time.monotonic() - stamp_of(raw)))
+    task = asyncio.create_task(follow)
+    await asyncio.sleep(0.3 + len(names) / 500)  # Everybody waits.
+    gc.collect()
+    gc.freeze()  # What was imported is no reader's garbage.
     print("ready", flush=True)
     cpu = time.process_time()
     await task

@@ -11,14 +11,18 @@ import redis.asyncio
 
 from resumable._recording._desk import AsyncDesk
 from resumable._recording._journal import AsyncJournal
-from resumable.store import Opening, Status
+from resumable.store import Append, Opening, Status
 from resumable.store._redis import AsyncRedisStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
+
+    from resumable.store import Lease
 
 EVENT_BYTES = 107
 TTL = 3600  # [s]
+LEASE = 60.0  # [s] Of who does not renew it.
+_TICK = 0.002  # [s] How often all that is due is written.
 
 
 def event(number: int, stamp: float = 0.0) -> bytes:
@@ -131,9 +135,45 @@ class AssistantStream:
         for one in events:
             await self.store.append(self.names[number], one)
 
+    async def write_all(self, due: Mapping[int, Sequence[bytes]]) -> None:
+        """Append each of many."""
+        for number, events in due.items():
+            await self.write(number, events)
+
     async def close(self) -> None:
         """Disconnect."""
         await self.client.aclose()
+
+
+class Together:
+    """Our logs, written with as little as can be, so that who follows them has the machine: all that is due at once."""
+
+    def __init__(self, url: str) -> None:
+        self.store = AsyncRedisStore.from_url(url)
+        self.leases: list[Lease] = []
+        self.seqs: list[int] = []
+
+    async def open(self, names: Sequence[str]) -> None:
+        """Take the leases."""
+        opening = Opening(b'{"model": "m"}', "hash", "alice")
+        for name in names:
+            acquired = await self.store.acquire(name, "benchmark", duration=LEASE, ttl=TTL, opening=opening)
+            self.leases.append(acquired.lease)
+        self.seqs = [0] * len(names)
+
+    async def write_all(self, due: Mapping[int, Sequence[bytes]]) -> None:
+        """Write to many; the fields are those of a delta."""
+        appends: list[Append] = []
+        for number, events in due.items():
+            appends.append(Append(self.leases[number], self.seqs[number] + 1, events, {"text_chars": 1000}))
+            self.seqs[number] += len(events)
+        await self.store.append(appends)
+
+    async def close(self) -> None:
+        """End the sessions."""
+        ends = zip(self.leases, self.seqs, strict=True)
+        await self.store.append([Append(lease, seq + 1, (), {}, Status.COMPLETE) for lease, seq in ends])
+        await self.store.close()
 
 
 class ResumableStream:
@@ -216,6 +256,7 @@ async def paced(writer: Writer, *, sessions: int, rate: float, seconds: float) -
         seconds: [s] For how long.
     """
     done = Paced()
+    made = [event(number) for number in range(int(seconds * rate))]  # beforehand: a stream is not made by its writer
     begin = time.perf_counter() + 0.05
 
     async def run(number: int) -> None:
@@ -228,7 +269,7 @@ async def paced(writer: Writer, *, sessions: int, rate: float, seconds: float) -
                 await asyncio.sleep(due - now)
                 now = time.perf_counter()
             count = min(max(int((now - start) * rate) + 1 - sent, 1), total - sent)
-            await writer.write(number, [event(sent + i) for i in range(count)])
+            await writer.write(number, made[sent : sent + count])
             done.waits.append(time.perf_counter() - now)
             sent += count
         done.events += sent
@@ -239,6 +280,29 @@ async def paced(writer: Writer, *, sessions: int, rate: float, seconds: float) -
             group.create_task(run(number))
     done.cpu, done.wall = time.process_time() - cpu, time.perf_counter() - begin
     return done
+
+
+async def stamped(writer: Together | AssistantStream, *, sessions: int, rate: float, seconds: float) -> None:
+    """
+    Let every session have an event so many times a second that says when it was written; they are not in step.
+
+    Args:
+        writer: Whose sessions are open.
+        sessions: How many.
+        rate: [events/s] Of each.
+        seconds: [s] For how long.
+    """
+    begin, written, total = time.monotonic(), 0, int(seconds * rate) * sessions
+    while written < total:
+        now = time.monotonic()
+        upto = min(int((now - begin) * rate * sessions), total)
+        due: dict[int, list[bytes]] = {}
+        for count in range(written, upto):
+            due.setdefault(count % sessions, []).append(event(count // sessions, now))
+        if due:
+            await writer.write_all(due)
+        written = upto
+        await asyncio.sleep(_TICK)
 
 
 async def in_turn(writer: Writer, events: int) -> float:

@@ -34,11 +34,13 @@ from benchmarks._store_writers import (
     Ours,
     Paced,
     ResumableStream,
+    Together,
     Writer,
     Xadd,
     event,
     in_turn,
     paced,
+    stamped,
 )
 from resumable._recording._desk import AsyncDesk
 from resumable._recording._follow import AsyncFollower
@@ -53,6 +55,8 @@ UNLOADED = 1.0  # [ms] Most that the p99 may be above two PINGs.
 LOADED = 10.0  # [ms] Most that the p50 may be above two PINGs.
 MEMORY = 1.25  # [x] Most memory of a log over its payload.
 TAIL = 5.0  # [ms] Latest p50 of a follower.
+CROWD = 1000  # followers of a session each, at 20 events/s
+CROWD_CPU, CROWD_P50, CROWD_P99 = 0.22, 0.1, 0.12  # [x] Most over one XREAD BLOCK each, which fills a core.
 SESSIONS, RATE = 1000, 50.0
 DELTAS = 2000
 
@@ -145,6 +149,7 @@ def latency(report: Report, runner: asyncio.Runner, url: str, busy: float, *, se
         ("one awaited XADD, one session", 1, lambda: Xadd(url)),
         ("one session", 1, lambda: Ours(url)),
         ("200 sessions x 50/s", 200, lambda: Ours(url)),
+        ("500 sessions x 50/s", 500, lambda: Ours(url)),
     )
     for title, sessions, make in makers:
         done = runner.run(loaded(make, sessions=sessions, rate=RATE, seconds=seconds if sessions == 1 else 3))
@@ -154,7 +159,8 @@ def latency(report: Report, runner: asyncio.Runner, url: str, busy: float, *, se
     report.add_table("Latency of a write, which is what write-ahead adds [ms]", ["write", "p50", "p99"], rows)
     p99, two = rows[2][2], round_trip * 2e3
     report.add(Figure("unloaded, p99 above two PINGs", p99 - two, "ms", at_most=UNLOADED))
-    report.add(Figure("loaded, p50 above two PINGs", busy * 1e3 - two, "ms", at_most=LOADED))
+    report.add(Figure("loaded, 500 sessions, p50 above two PINGs", rows[4][1] - two, "ms", at_most=LOADED))
+    report.add(Figure("loaded, 1000 sessions, p50 above two PINGs", busy * 1e3 - two, "ms", at_most=LOADED))
 
 
 def memory(report: Report, runner: asyncio.Runner, url: str) -> str:
@@ -214,8 +220,23 @@ def tail(report: Report, runner: asyncio.Runner, url: str, *, seconds: float) ->
     report.add_table("Following [ms]", ["followers of sessions", "p50", "p99", "events seen"], rows)
 
 
+def crowd(report: Report, runner: asyncio.Runner, url: str, *, seconds: float) -> None:
+    """Measure a thousand followers in one process, beside one XREAD BLOCK for each."""
+    rows: list[list[Any]] = []
+    for kind in ("ours", "xread"):
+        said = runner.run(_tail(kind, url, CROWD, CROWD, rate=20.0, seconds=seconds))
+        rows.append([kind, said["cpu"] / seconds * 100, said["p50"] * 1e3, said["p99"] * 1e3, int(said["seen"])])
+    header = ["1000 followers of 1000 sessions x 20/s", "CPU [% of a core]", "p50 [ms]", "p99 [ms]", "events seen"]
+    report.add_table("Following, a thousand in one process", header, rows)
+    (_, cpu, p50, p99, seen), (_, their_cpu, their_p50, their_p99, their_seen) = rows
+    share = (cpu / seen) / (their_cpu / their_seen)
+    report.add(Figure("1000 followers, CPU over one XREAD BLOCK each", share, "x", at_most=CROWD_CPU))
+    report.add(Figure("1000 followers, p50 over one XREAD BLOCK each", p50 / their_p50, "x", at_most=CROWD_P50))
+    report.add(Figure("1000 followers, p99 over one XREAD BLOCK each", p99 / their_p99, "x", at_most=CROWD_P99))
+
+
 async def _tail(kind: str, url: str, sessions: int, followers: int, *, rate: float, seconds: float) -> dict[str, float]:
-    writer: Writer = Ours(url) if kind == "ours" else AssistantStream(url)
+    writer = AssistantStream(url) if kind == "assistant-stream" else Together(url)
     ids = names(f"tail{time.monotonic_ns()}", sessions)
     await writer.open(ids)
     program = str(Path(_store_readers.__file__))
@@ -224,13 +245,7 @@ async def _tail(kind: str, url: str, sessions: int, followers: int, *, rate: flo
     )
     assert process.stdout is not None
     await process.stdout.readline()
-
-    async def run(number: int) -> None:
-        for count in range(int(seconds * rate)):
-            await asyncio.sleep(1 / rate)
-            await writer.write(number, [event(count, time.monotonic())])
-
-    await asyncio.gather(*(run(number) for number in range(sessions)))
+    await stamped(writer, sessions=sessions, rate=rate, seconds=seconds)
     if isinstance(writer, AssistantStream):
         for name in ids:
             await writer.store.finalize(name, "done")
@@ -250,6 +265,7 @@ def main() -> int:
         latency(report, runner, url, busy, seconds=5 if quick else 30)
         replay(report, runner, url, memory(report, runner, url), rounds=5 if quick else 25)
         tail(report, runner, url, seconds=3 if quick else 15)
+        crowd(report, runner, url, seconds=5 if quick else 15)
     return report.conclude()
 
 
