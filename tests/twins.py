@@ -79,6 +79,8 @@ TWINS: tuple[tuple[str, str, str], ...] = (
         ("store/_redis.py", f"RedisStore.{name}", f"AsyncRedisStore.{name}")
         for name in (*STORE_METHODS, "_drive", "_send", "_exchange")
     ),
+    ("store/_redis_wire.py", "exchange", "aexchange"),
+    ("store/_redis_wire.py", "_ask", "_aask"),
     *(
         ("store/_redis_routed.py", f"RoutedStore.{name}", f"AsyncRoutedStore.{name}")
         for name in ("close", "_send", "_deliver", "_carry")
@@ -119,6 +121,7 @@ COLOURED = (
     "store/_redis_cluster.py",
     "store/_redis_nodes.py",
     "store/_redis_routed.py",
+    "store/_redis_wire.py",
     "store/_sealed.py",
     "sessions/_upkeep.py",
     "_recording/_recorded_async.py",
@@ -126,7 +129,7 @@ COLOURED = (
 # Async functions of those files that have no twin, with the reason.
 SINGLE: dict[str, str] = {
     **dict.fromkeys(
-        (f"_recording/_flight.py::AsyncFlight.{name}" for name in ("carry", "flush", "_run", "_fly")),
+        (f"_recording/_flight.py::AsyncFlight.{name}" for name in ("carry", "flush", "_fly")),
         "whoever waits takes a flight off in threads; in a loop one task does",
     ),
     **dict.fromkeys(
@@ -157,6 +160,7 @@ SYNC_WORDS = {
     "__aexit__": "__exit__",
     "__aiter__": "__iter__",
     "__anext__": "__next__",
+    "_aask": "_ask",
     "aclose": "close",
     "acompact": "compact",
     "aclosing": "closing",
@@ -165,6 +169,7 @@ SYNC_WORDS = {
     "_recover_async": "_recover",
     "_recorded_async": "_recorded",
     "adesk": "desk",
+    "aexchange": "exchange",
     "aiter": "iter",
     "alook": "look",
     "aiter_raw": "iter_raw",

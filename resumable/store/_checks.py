@@ -10,7 +10,7 @@ from resumable._core.errors import ConfigurationError, LocalProtocolError
 from ._records import MAX_EVENTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection
 
     from ._records import Append
 
@@ -79,16 +79,15 @@ def milliseconds(name: str, seconds: float) -> int:
     return round(seconds * 1000)
 
 
-def check_fields(names: Iterable[str]) -> None:
+def check_fields(names: Collection[str]) -> None:
     """
     Refuse fields that are the store's own.
 
     Raises:
         ConfigurationError: One is.
     """
-    own = OWN_FIELDS.intersection(names)
-    if own:
-        problem = f"{min(own)} is the store's own"
+    if not OWN_FIELDS.isdisjoint(names):
+        problem = f"{min(OWN_FIELDS.intersection(names))} is the store's own"
         raise ConfigurationError(argument="fields", problem=problem, remedy="choose another name")
 
 

@@ -9,6 +9,8 @@ A flight travels at once and its commands are done in order; it may be sent agai
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
+from functools import lru_cache
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
 from resumable._core.store_errors import StoreError
@@ -26,12 +28,12 @@ from ._records import (
     Opening,
 )
 from ._replies import Reply, accepted, appended, checkpoint, refusal
+from ._resp import Spelt, Word, spell
 
 if TYPE_CHECKING:
     from ._keys import Keys
 
 T = TypeVar("T")
-Word: TypeAlias = str | int | bytes
 
 
 class Command(NamedTuple):
@@ -129,7 +131,7 @@ def sound(reply: Reply) -> Reply:
 
 def _flat(fields: Mapping[str, Word]) -> list[Word]:
     check_fields(fields)
-    return [word for pair in fields.items() for word in pair]
+    return list(chain.from_iterable(fields.items()))
 
 
 def acquire(
@@ -172,21 +174,19 @@ def append(names: Keys, appends: Sequence[Append]) -> Plan[Sequence[Appended | S
 
 
 def _append(names: Keys, one: Append) -> Command:
-    lease = one.lease
     check_append(one)
-    return run(
-        _scripts.APPEND,
-        names.session(lease.session_id),
-        lease.token,
-        lease.holder,
-        one.first_seq,
-        len(one.events),
-        milliseconds("duration", lease.duration),
-        milliseconds("ttl", lease.ttl),
-        one.end.value if one.end else "",
-        *one.events,
-        *_flat(one.fields),
-    )
+    key, before, after, going_on = _standing(names, one.lease)
+    end = going_on if one.end is None else spell((after, one.end.value))
+    words = (before, one.first_seq, len(one.events), end, *one.events, *chain.from_iterable(one.fields.items()))
+    return Command(words, _scripts.APPEND, 3, key)
+
+
+@lru_cache(maxsize=4096)
+def _standing(names: Keys, lease: Lease) -> tuple[str, Spelt, Spelt, Spelt]:
+    """Spell what is the same in every append under a lease: its key, the words before and behind, and no end."""
+    keys = names.session(lease.session_id)
+    after = spell((milliseconds("duration", lease.duration), milliseconds("ttl", lease.ttl)))
+    return keys[0], spell((*keys, lease.token, lease.holder)), after, spell((after, ""))
 
 
 def renew(names: Keys, leases: Sequence[Lease]) -> Plan[Sequence[Appended | StoreError]]:

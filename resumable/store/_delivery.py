@@ -21,9 +21,10 @@ from ._queries import PING, vitals
 from ._records import Vitals
 
 if TYPE_CHECKING:
-    from ._commands import Flight, Word
+    from ._commands import Flight
     from ._places import Places
     from ._replies import Replies, Reply
+    from ._resp import Word
 
 T = TypeVar("T")
 

@@ -7,9 +7,9 @@ The plans hold every decision; what differs between the colours is `await`.
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import NoScriptError
 
 from resumable._core.store_errors import StoreUnavailableError
 
@@ -20,6 +20,7 @@ from ._notes import AsyncRedisNotes, RedisNotes
 from ._records import MAX_EVENTS
 from ._redis_clients import aconnect, connect
 from ._redis_errors import error_of, map_errors
+from ._redis_wire import aexchange, exchange
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from resumable._core.store_errors import StoreError
 
-    from ._commands import Flight, Plan, Word
+    from ._commands import Flight, Plan
     from ._packs import Stored
     from ._records import (
         Acquired,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     )
     from ._redis_clients import AsyncClients, Clients
     from ._replies import Replies
+    from ._resp import Word
 
 T = TypeVar("T")
 
@@ -195,6 +197,8 @@ class RedisStore(RedisNotes):
 
     def _send(self, client: Client, flight: Flight) -> Replies:
         replies = self._exchange(client, on_the_wire(flight))
+        if not [True for reply in replies if isinstance(reply, Exception)]:
+            return replies
         again = unknown(flight, [isinstance(reply, NoScriptError) for reply in replies])
         if again:
             answers = self._exchange(client, on_the_wire([flight[i] for i in again], with_texts=True))
@@ -209,18 +213,7 @@ class RedisStore(RedisNotes):
     def _exchange(self, client: Client, commands: Sequence[Sequence[Word]]) -> Replies:
         self._check_open()
         with map_errors():
-            if len(commands) == 1:
-                try:
-                    execute: Any = client.execute_command  # Reason: not annotated
-                    return [execute(*commands[0])]
-                except ResponseError as exc:
-                    return [exc]
-            pipeline = client.pipeline(transaction=False)
-            queue: Any = pipeline.pipeline_execute_command  # Reason: not annotated
-            for words in commands:
-                queue(*words)
-            replies: Replies = pipeline.execute(raise_on_error=False)
-            return replies
+            return exchange(client, commands)
 
 
 class AsyncRedisStore(AsyncRedisNotes):
@@ -366,6 +359,8 @@ class AsyncRedisStore(AsyncRedisNotes):
 
     async def _send(self, client: AsyncClient, flight: Flight) -> Replies:
         replies = await self._exchange(client, on_the_wire(flight))
+        if not [True for reply in replies if isinstance(reply, Exception)]:
+            return replies
         again = unknown(flight, [isinstance(reply, NoScriptError) for reply in replies])
         if again:
             answers = await self._exchange(client, on_the_wire([flight[i] for i in again], with_texts=True))
@@ -380,15 +375,4 @@ class AsyncRedisStore(AsyncRedisNotes):
     async def _exchange(self, client: AsyncClient, commands: Sequence[Sequence[Word]]) -> Replies:
         self._check_open()
         with map_errors():
-            if len(commands) == 1:
-                try:
-                    execute: Any = client.execute_command  # Reason: not annotated
-                    return [await execute(*commands[0])]
-                except ResponseError as exc:
-                    return [exc]
-            pipeline = client.pipeline(transaction=False)
-            queue: Any = pipeline.pipeline_execute_command  # Reason: not annotated
-            for words in commands:
-                queue(*words)
-            replies: Replies = await pipeline.execute(raise_on_error=False)
-            return replies
+            return await aexchange(client, commands)

@@ -35,6 +35,7 @@ Reply: TypeAlias = Any  # Reason: RESP is recursive and untyped; it is narrowed 
 Replies: TypeAlias = list[Reply]
 SECOND = 1000.0  # [ms]
 _BEGINNING = Cursor(0, 0)
+_OK_WORDS = 4
 
 # Refusals whose facts are those of the error, in order.
 _SAID: dict[bytes, Callable[..., StoreError]] = {
@@ -107,14 +108,11 @@ def accepted(session_id: str, reply: Reply) -> Sequence[Reply]:
 
 def appended(lease: Lease, reply: Reply, *, seen: int) -> Appended | StoreError:
     """Read the answer to an append or a renewal."""
-    error = refusal(lease.session_id, reply, token=lease.token, seen=seen)
-    if error is not None:
-        return error
-    match reply:
-        case [b"OK", int(last), int(written), bytes(cancel)]:
-            return Appended(last, written, cancel.decode(errors="replace") or None)
-        case _:
-            return _strange(reply)
+    if type(reply) is list and len(reply) == _OK_WORDS and reply[0] == b"OK":  # A pattern takes ten times as long.
+        _, last, written, cancel = reply
+        if isinstance(last, int) and isinstance(written, int) and isinstance(cancel, bytes):
+            return Appended(last, written, cancel.decode(errors="replace") if cancel else None)
+    return refusal(lease.session_id, reply, token=lease.token, seen=seen) or _strange(reply)
 
 
 def checkpoint(session_id: str, now_ms: int, flat: Sequence[bytes]) -> Checkpoint:

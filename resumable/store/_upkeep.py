@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from resumable._core.store_errors import StoreUnavailableError
 
 from . import _scripts
-from ._commands import Command, Plan, Word, run, sound
+from ._commands import Command, Plan, run, sound
 from ._packs import Pack, size_of
 from ._queries import look, settle
 from ._records import Checkpoint, Status, Upkeep
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from ._keys import Keys
     from ._packs import Stored
+    from ._resp import Word
 
 
 def claim(names: Keys, upkeep: Upkeep, principal: str, spans: tuple[float, float], limit: int) -> Plan[Sequence[str]]:
