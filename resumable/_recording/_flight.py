@@ -11,7 +11,7 @@ import asyncio
 import logging
 import math
 import threading
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from resumable._core.store_errors import StoreError, StoreUnavailableError
@@ -77,11 +77,11 @@ class _Single:
 
 def _tell(vigil: Vigil, outcomes: Sequence[Appended | Exception], now: float) -> None:
     """Have noted whether the store was there."""
-    away = [outcome for outcome in outcomes if isinstance(outcome, StoreUnavailableError)]
-    if len(away) < len(outcomes):
+    lost = outcomes[0]
+    if isinstance(lost, StoreUnavailableError) and all(isinstance(one, StoreUnavailableError) for one in outcomes):
+        vigil.away(lost)
+    else:
         vigil.back(now)
-    elif away:
-        vigil.away(away[0])
 
 
 class Flight:
@@ -220,15 +220,17 @@ class AsyncFlight:
     """`Flight`, for one event loop."""
 
     def __init__(self, store: AsyncStore, vigil: Vigil, now: Callable[[], float]) -> None:
-        self.guard: AbstractContextManager[object] = nullcontext()
+        self.guard: AbstractContextManager[object] = threading.RLock()  # Nobody contends; `nullcontext` costs more.
         self.backlog = Backlog()
         self._store = store
         self._vigil = vigil
         self._now = now
         self._queue = Queue()
-        self._task: asyncio.Task[None] | None = None
-        self._joined = asyncio.Event()
-        self._bells: dict[asyncio.Future[None], tuple[Sender, int, float]] = {}
+        self._leaving: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._departure: asyncio.TimerHandle | None = None
+        self._departs_at = math.inf
+        self._bells: dict[Sender, list[tuple[asyncio.Future[None], int, float]]] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     async def append(self, append: Append) -> Appended:
@@ -240,71 +242,87 @@ class AsyncFlight:
 
     async def carry(self, sender: Sender, number: int) -> None:
         """As `Flight.carry`."""
-        since = self._now()
+        since = now = self._now()
         if sender.is_waiting:
             self._queue.join(sender)
-            self._joined.set()
-            self._staff()
-        while sender.until(number, since) > self._now():
+            if self._leaving is None or self._leaving.done():
+                self._staff(now)
+        while sender.until(number, since) > now:
             bell = asyncio.get_running_loop().create_future()
-            self._bells[bell] = (sender, number, since)
-            self._watch()
-            try:
-                await bell
-            finally:
-                self._bells.pop(bell, None)
+            self._bells.setdefault(sender, []).append((bell, number, since))
+            if self._timer is None:
+                self._watch()
+            await bell
+            now = self._now()
 
     def wake(self) -> None:
         """Let everybody who need not wait any more go on."""
         now = self._now()
-        for bell, (sender, number, since) in list(self._bells.items()):
-            if sender.until(number, since) <= now and not bell.done():
-                bell.set_result(None)
+        for sender, bells in list(self._bells.items()):
+            if any(bell.done() or sender.until(number, since) <= now for bell, number, since in bells):
+                self._ring(sender)
 
     async def flush(self, seconds: float) -> None:
         """As `Flight.flush`."""
-        if self._task is not None and not self._task.done():
-            await asyncio.wait([self._task], timeout=seconds)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._queue or self._tasks:
+                    self._staff(self._now())
+                    if self._tasks:
+                        await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+                    else:
+                        await asyncio.sleep(self._queue.ready_at() - self._now())
 
     def disown(self) -> None:
         """As `Flight.disown`; the loop stayed with the parent."""
         self._queue.clear()
         self._bells.clear()
-        self._task = self._timer = None
+        self._tasks.clear()
+        self._leaving = self._timer = self._departure = None
+        self._departs_at = math.inf
 
-    def _staff(self) -> None:
-        if self._task is None or self._task.done():
-            self._task = asyncio.get_running_loop().create_task(self._run(), name="resumable-flight")
+    def _ring(self, sender: Sender) -> None:
+        """Let those who wait for a sender look whether they still need to."""
+        for bell, _, _ in self._bells.pop(sender, ()):
+            if not bell.done():
+                bell.set_result(None)
 
     def _watch(self) -> None:
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(_LOOK, self._look)
+        self._timer = asyncio.get_running_loop().call_later(_LOOK, self._look)
 
     def _look(self) -> None:
         self._timer = None
         self.wake()
-        if self._queue:
-            self._staff()  # The task may have been cancelled, with all others.
+        self._staff(self._now())  # A flight may have been cancelled, with all other tasks.
         if self._bells:
             self._watch()
 
-    async def _run(self) -> None:
-        while self._queue:
-            now = self._now()
-            if self._queue.leaves_at > now:
-                await asyncio.sleep(self._queue.leaves_at - now)
-            elif self._queue.ready_at() > now:
-                self._joined.clear()
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(self._queue.ready_at() - now):
-                        await self._joined.wait()
-            else:
-                await self._fly(now)
+    def _staff(self, now: float) -> None:
+        """See to it that the next flight leaves when it is time."""
+        if self._leaving is not None and not self._leaving.done():
+            return
+        at = self._queue.ready_at()
+        if at <= now:
+            self._leaving = asyncio.get_running_loop().create_task(self._fly(), name="resumable-flight")
+            self._tasks.add(self._leaving)
+            self._leaving.add_done_callback(self._tasks.discard)
+        elif at < self._departs_at:
+            if self._departure is not None:
+                self._departure.cancel()
+            self._departs_at = at
+            self._departure = asyncio.get_running_loop().call_later(at - now, self._depart)
 
-    async def _fly(self, now: float) -> None:
+    def _depart(self) -> None:
+        self._departure, self._departs_at = None, math.inf
+        self._staff(self._now())
+
+    async def _fly(self) -> None:
+        self._leaving = None
+        now = self._now()
         batch = self._queue.take(now)
         if not batch:
             return
+        self._staff(now)  # There may be enough for another.
         try:
             outcomes = await self._send([append for _, append in batch])
         except BaseException:
@@ -313,7 +331,9 @@ class AsyncFlight:
         now = self._now()
         _tell(self._vigil, outcomes, now)
         self._queue.settle(batch, outcomes, now)
-        self.wake()
+        for sender, _ in batch:
+            self._ring(sender)
+        self._staff(now)
 
     async def _send(self, appends: Sequence[Append]) -> Sequence[Appended | Exception]:
         """As `Flight._send`."""

@@ -23,7 +23,7 @@ from ._rules import Rules
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from resumable.store import Acquired, Append, Appended, Cursor, Entry, Lease, Opening, Status
+    from resumable.store import Acquired, Appended, Cursor, Entry, Lease, Opening, Status
 
     from ._desk import AsyncDesk, Desk
     from ._flight import AsyncFlight, Flight
@@ -41,6 +41,7 @@ class _Holder:
     ) -> None:
         self._acquired = acquired
         self._ledger = Ledger(acquired.lease, acquired.last_seq, rules, flight.backlog)
+        self.load, self.until = self._ledger.load, self._ledger.until  # as of `Sender`; asked for every event
         self._hears = flight  # of whichever colour
         self._told = keeper
         self._on_cancel: Callable[[], object] | None = None
@@ -131,10 +132,6 @@ class _Holder:
         """As `Sender.is_waiting`."""
         return self._ledger.is_waiting
 
-    def load(self, now: float) -> Append | None:
-        """As `Sender.load`."""
-        return self._ledger.load(now)
-
     def settle(self, outcome: Appended | Exception, now: float) -> None:
         """As `Sender.settle`."""
         self._ledger.settle(outcome, now)
@@ -144,10 +141,6 @@ class _Holder:
             self._told.drop(self.lease)
         elif self._ledger.cancel_reason is not None:
             self._told.asked(self.lease, self._ledger.cancel_reason)
-
-    def until(self, number: int, since: float) -> float:
-        """As `Sender.until`."""
-        return self._ledger.until(number, since)
 
     # What the keeper tells, holding nothing.
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 _NOW = -math.inf
 
 
-class _Write(NamedTuple):
+class _Write(msgspec.Struct, gc=False):  # A thousand are kept of each session: too many for a collector to walk.
     first_seq: int
-    events: Sequence[bytes]
+    events: tuple[bytes, ...]
     fields: Mapping[str, str | int | bytes]
     end: Status | None
     size: int
@@ -82,7 +82,7 @@ class Ledger:
         self._closed_at: float | None = None
         self._degraded_at: float | None = None
         self._gap = Gap()
-        self._gap_said = Gap()
+        self._gap_said = self._gap
 
     @property
     def is_waiting(self) -> bool:
@@ -138,15 +138,15 @@ class Ledger:
             raise LocalProtocolError(input="write", state="ended")
         if end is not None:
             self._closed_at = now
-        parts = _parts(events)
-        for part in parts[:-1]:
-            self._add(part, {}, None)
-        self._add(parts[-1], fields, end)
+        while len(events) > MAX_EVENTS:
+            self._add(events[:MAX_EVENTS], {}, None)
+            events = events[MAX_EVENTS:]
+        self._add(events, fields, end)
         return self._count
 
     def _add(self, events: Sequence[bytes], fields: Mapping[str, str | int | bytes], end: Status | None) -> None:
         size = sum(map(len, events)) + _weight(fields)
-        self._writes.append(_Write(self.accepted + 1, events, fields, end, size))
+        self._writes.append(_Write(self.accepted + 1, tuple(events), fields, end, size))
         self.accepted += len(events)
         self._count += 1
         self._weigh(size)
@@ -167,6 +167,11 @@ class Ledger:
         return self._sent if self.error is None else None
 
     def _build(self, now: float) -> Append:
+        said = self._said(now)
+        if len(self._writes) == 1 and not said:  # As nearly always.
+            [write] = self._writes
+            self._sent_writes = 1
+            return Append(self.lease, write.first_seq, write.events, write.fields, write.end)
         events: list[bytes] = []
         fields: dict[str, str | int | bytes] = {}
         size, end, first_seq = 0, None, self._writes[0].first_seq
@@ -178,11 +183,11 @@ class Ledger:
             fields |= write.fields
             size, end = size + write.size, write.end
             self._sent_writes += 1
-        return Append(self.lease, first_seq, events, {**fields, **self._said(now)}, end)
+        return Append(self.lease, first_seq, events, {**fields, **said}, end)
 
     def _said(self, now: float) -> Mapping[str, str]:
         gap = self._gap_at(now)
-        if gap == self._gap_said:
+        if gap is self._gap_said or gap == self._gap_said:
             return {}
         self._gap_said = gap
         return {"gap": gap.field()}
@@ -213,7 +218,7 @@ class Ledger:
         self.acked = max(self.acked, sent.first_seq + len(sent.events) - 1)
         self.cancel_reason = self.cancel_reason or outcome.cancel
         self.is_over = sent.end is not None
-        if not self._writes:
+        if self._degraded_at is not None and not self._writes:
             self._catch_up(now)
 
     def _retain(self, write: _Write) -> None:
@@ -223,8 +228,6 @@ class Ledger:
             self._kept_size -= self._kept.popleft().size
 
     def _catch_up(self, now: float) -> None:
-        if self._degraded_at is None:
-            return
         self._gap, self._degraded_at = self._gap_at(now), None
         said = self._gap_said.outages == self._gap.outages and self._gap_said.events == self._gap.events
         if not said and not self.is_over:
@@ -329,12 +332,8 @@ class Ledger:
         self._backlog.size += size
 
 
-def _parts(events: Sequence[bytes]) -> list[Sequence[bytes]]:
-    """Cut events into what one append takes; no events are one part."""
-    if len(events) <= MAX_EVENTS:
-        return [events]
-    return [events[i : i + MAX_EVENTS] for i in range(0, len(events), MAX_EVENTS)]
-
-
 def _weight(fields: Mapping[str, str | int | bytes]) -> int:
-    return sum(8 if isinstance(value, int) else len(value) for value in fields.values())
+    size = 0
+    for value in fields.values():
+        size += 8 if isinstance(value, int) else len(value)
+    return size

@@ -1,8 +1,9 @@
 """
 What waits to be written to a store, by whom, and when the next flight leaves; pure, times are arguments.
 
-One flight is under way at a time. What arrives meanwhile, in any session, goes out in the next one: alone, a write
-leaves at once; under load, flights grow, and wait a little so that they grow more.
+What arrives while a flight is under way, in any session, goes out in the next one: alone, a write leaves at once; in
+a crowd, flights grow. A flight that is full need not wait for the one before it to land: the store works at one while
+the next is built and the one before is read. A session has one append in the air at most, which keeps its order.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ if TYPE_CHECKING:
 
     from resumable.store import Append, Appended
 
-APPENDS = 1000  # in one flight
+FULL = 100  # Appends in one flight. With more, all land together, write again together, and wait for each other.
 BYTES = 1 << 22  # [bytes] in one flight, about
+AIR = 2  # Flights under way at once, each over its own connection.
 _ALONE = 16  # Appends in a flight that is none to wait for.
-_WINDOW = 0.015  # [s] Longest: half of it is what a write waits for others, in the middle.
+_WINDOW = 0.002  # [s] Longest: half of it is what a write waits for others, in the middle.
 _PER_APPEND = 1e-4  # [s]
 _BACKOFF = 0.05  # [s] After the first flight that failed, doubled with each.
 _LONGEST_BACKOFF = 1.0  # [s]
@@ -54,12 +56,15 @@ class Queue:
     """Everybody who has something to write to one store."""
 
     def __init__(self) -> None:
-        self._due: dict[Sender, float] = {}
+        self._due: dict[Sender, None] = {}
+        self._resting: dict[Sender, float] = {}  # [s] until then: the store was away
+        self._flying: set[Sender] = set()
+        self._flights = 0
         self._leaves_at = -math.inf
         self._failures = 0
 
     def __len__(self) -> int:
-        return len(self._due)
+        return len(self._due) + len(self._resting)
 
     @property
     def is_away(self) -> bool:
@@ -67,53 +72,72 @@ class Queue:
         return self._failures > 0
 
     @property
-    def leaves_at(self) -> float:
-        """[s] No flight leaves before this: it waits for company."""
-        return self._leaves_at
+    def is_flying(self) -> bool:
+        """Whether a flight is under way."""
+        return self._flights > 0
 
     def join(self, sender: Sender) -> None:
-        """Have what a sender has to write sent; one that waits for the store to come back goes on waiting."""
-        self._due.setdefault(sender, -math.inf)
+        """Have what a sender has to write sent; one in the air, or that waits for the store, goes on waiting."""
+        if sender not in self._flying and sender not in self._resting:
+            self._due[sender] = None
 
     def ready_at(self) -> float:
-        """[s] Say when the next flight leaves; never, when nobody has anything to send."""
-        return max(self._leaves_at, min(self._due.values(), default=math.inf))
+        """[s] Say when the next flight leaves; never, when nobody has anything to send, or one must land first."""
+        if self._flights and (self._failures or self._flights >= AIR or len(self._due) < FULL):
+            return math.inf
+        if self._due:
+            return self._leaves_at if len(self._due) < FULL else -math.inf
+        return max(self._leaves_at, min(self._resting.values(), default=math.inf))
 
     def take(self, now: float) -> Batch:
         """Load the next flight; first come, first served."""
+        for sender in [sender for sender, due in self._resting.items() if due <= now]:
+            del self._resting[sender]
+            self._due[sender] = None
         batch: Batch = []
         size = 0
-        for sender in [sender for sender, due in self._due.items() if due <= now]:
-            if len(batch) == APPENDS or size > BYTES:
-                break
+        while self._due and len(batch) < FULL and size <= BYTES:
+            sender = next(iter(self._due))
             del self._due[sender]
             append = sender.load(now)
             if append is not None:
                 batch.append((sender, append))
                 size += sum(map(len, append.events))
+        self._flying.update([sender for sender, _ in batch])
+        self._flights += bool(batch)
         return batch
 
     def put_back(self, batch: Batch) -> None:
         """Have a flight sent again whose outcome nobody heard."""
+        self._land(batch)
         for sender, _ in batch:
             self.join(sender)
 
     def settle(self, batch: Batch, outcomes: Sequence[Appended | Exception], now: float) -> None:
         """Tell everybody what became of the flight; who has more to send stays."""
-        away = [isinstance(outcome, StoreUnavailableError) for outcome in outcomes]
-        self._failures = self._failures + 1 if all(away) else 0
-        for (sender, _), outcome, is_away in zip(batch, outcomes, away, strict=True):
+        self._land(batch)
+        is_lost = all(isinstance(outcome, StoreUnavailableError) for outcome in outcomes)
+        self._failures = self._failures + 1 if is_lost else 0
+        for (sender, _), outcome in zip(batch, outcomes, strict=True):
             sender.settle(outcome, now)
-            if sender.is_waiting:
-                self._due[sender] = now + backoff(max(1, self._failures)) if is_away else -math.inf
+            if not sender.is_waiting:
+                continue
+            if isinstance(outcome, StoreUnavailableError):
+                self._resting[sender] = now + backoff(max(1, self._failures))
             else:
-                self._due.pop(sender, None)
+                self._due[sender] = None
         self._leaves_at = now + window(len(batch))
+
+    def _land(self, batch: Batch) -> None:
+        self._flying.difference_update([sender for sender, _ in batch])
+        self._flights -= 1
 
     def clear(self) -> None:
         """Forget everybody."""
         self._due.clear()
-        self._failures = 0
+        self._resting.clear()
+        self._flying.clear()
+        self._flights = self._failures = 0
 
 
 def window(appends: int) -> float:

@@ -17,6 +17,7 @@ from resumable._core.store_errors import FencedError, SessionNotFoundError, Stor
 from resumable._recording._desk import Desk
 from resumable._recording._flight import AsyncFlight, Flight
 from resumable._recording._journal import Journal
+from resumable._recording._queue import AIR, FULL
 from resumable._recording._roster import Vigil
 from resumable.store import Append, Appended, AsyncMemoryStore, MemoryStore, Opening, Recorded, Status
 from resumable.store._redis import RedisStore
@@ -206,7 +207,7 @@ def test_a_finalizer_may_end_a_session_at_any_line():
             garbage.pop().end(Status.CANCELLED)
         return append(appends)
 
-    journal.load = collecting  # type: ignore[method-assign]
+    journal.load = collecting
     store.append = collecting_too  # type: ignore[method-assign]
     together(lambda: journal.write([b"x"]))
     assert events_of(store, "s") == [b"x"]
@@ -236,11 +237,58 @@ def test_the_task_of_a_loop_may_be_cancelled():
             await flight.append(Append(lease, 1, [b"a"]))
         waiting = asyncio.create_task(flight.append(Append(lease, 1, [b"a"])))
         await asyncio.sleep(0)
-        assert flight._task is not None
-        flight._task.cancel()
+        [task] = flight._tasks
+        task.cancel()
         assert await asyncio.wait_for(waiting, 20) == Appended(1, 1, None)
 
     asyncio.run(scenario())
+
+
+class Crowded(AsyncMemoryStore):
+    """A store that is slow, and counts who is in the air."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.most = self.flights = 0
+        self.now: list[str] = []
+
+    async def append(self, appends: Sequence[Append]) -> Sequence[Appended | StoreError]:
+        """Note whose appends are under way, give way a few times, and append."""
+        names = [one.lease.session_id for one in appends]
+        assert not set(names) & set(self.now), "a session has one append in the air"
+        self.now += names
+        self.flights += 1
+        self.most = max(self.most, self.flights)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        outcomes = await super().append(appends)
+        self.now = [name for name in self.now if name not in set(names)]
+        self.flights -= 1
+        return outcomes
+
+
+def test_full_flights_share_the_air_and_a_session_is_in_one_of_them():
+    """Under load a flight need not wait for the one before it; every log is whole and in order."""
+
+    async def scenario() -> int:
+        store = Crowded()
+        flight = AsyncFlight(store, Vigil(), asyncio.get_running_loop().time)
+        leases = [
+            (await store.acquire(f"s{i}", "me", duration=99, ttl=99, opening=OPENING)).lease for i in range(3 * FULL)
+        ]
+
+        async def one(lease: Lease, pauses: int) -> None:
+            for _ in range(pauses):
+                await asyncio.sleep(0)
+            for seq in range(1, 5):
+                assert await flight.append(Append(lease, seq, [b"%d" % seq])) == Appended(seq, 1, None)
+
+        await asyncio.gather(*(one(lease, i * 6 // len(leases)) for i, lease in enumerate(leases)))
+        await flight.flush(20)
+        assert not flight._tasks
+        return store.most
+
+    assert asyncio.run(scenario()) == AIR
 
 
 def test_a_caller_that_is_cancelled_leaves_no_mess():

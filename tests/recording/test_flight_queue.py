@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from resumable._core.store_errors import FencedError, StoreUnavailableError
-from resumable._recording._queue import APPENDS, BYTES, Queue, backoff, window
+from resumable._recording._queue import AIR, BYTES, FULL, Queue, backoff, window
 from resumable.store import Append, Appended, Lease
 
 AWAY = StoreUnavailableError("timeout", "TimeoutError")
@@ -58,9 +58,9 @@ def test_first_come_first_served():
 def test_a_flight_is_bounded():
     """In appends and in bytes; what does not fit goes in the next."""
     queue = Queue()
-    for i in range(APPENDS + 1):
+    for i in range(FULL + 1):
         queue.join(One(str(i)))
-    assert (len(queue.take(0.0)), len(queue.take(0.0))) == (APPENDS, 1)
+    assert (len(queue.take(0.0)), len(queue.take(0.0))) == (FULL, 1)
     for i in range(4):
         queue.join(One(str(i), size=BYTES // 2 + 1))
     assert (len(queue.take(0.0)), len(queue.take(0.0))) == (2, 2)
@@ -123,12 +123,60 @@ def test_what_nobody_heard_of_goes_again():
     assert not queue
 
 
+def crowd(queue: Queue, count: int) -> list[One]:
+    """Let some join that have two appends each."""
+    senders = [One(str(i), count=2) for i in range(count)]
+    for sender in senders:
+        queue.join(sender)
+    return senders
+
+
 def test_only_a_crowd_waits_for_company():
-    """Alone nobody waits; a large flight is followed by a pause of some milliseconds, never more than 20."""
+    """Alone nobody waits; a large flight is followed by a pause of two milliseconds at most."""
     assert [window(n) for n in (0, 1, 16)] == [0, 0, 0]
-    assert 0 < window(50) < window(100) <= window(1000) <= 0.02
+    assert 0 < window(17) < window(40) <= window(1000) <= 0.002
     queue = Queue()
-    for i in range(100):
-        queue.join(One(str(i), count=2))
-    queue.settle(queue.take(0.0), [DONE] * 100, 5.0)
-    assert queue.ready_at() == queue.leaves_at == 5.0 + window(100)
+    crowd(queue, 90)
+    queue.settle(queue.take(0.0), [DONE] * 90, 5.0)
+    assert queue.ready_at() == 5.0 + window(90)
+
+
+def test_a_full_flight_waits_for_nobody():
+    """Neither for company nor, while there is room in the air, for another to land; what is not full waits for both."""
+    queue = Queue()
+    crowd(queue, FULL)
+    batches = [queue.take(0.0)]
+    crowd(queue, 1)
+    assert queue.ready_at() == math.inf
+    crowd(queue, FULL)
+    assert queue.ready_at() == -math.inf
+    queue.settle(batches[0], [DONE] * FULL, 5.0)
+    assert queue.ready_at() == -math.inf
+    for _ in range(AIR):
+        crowd(queue, FULL)
+        batches.append(queue.take(5.0))
+    crowd(queue, FULL)
+    assert queue.ready_at() == math.inf
+
+
+def test_a_session_is_in_one_flight_at_a_time():
+    """Who joins while he is in the air goes in the next flight, when he has landed and has more."""
+    queue, sender = Queue(), One(count=2)
+    queue.join(sender)
+    batch = queue.take(0.0)
+    queue.join(sender)
+    assert not queue
+    assert queue.take(0.0) == []
+    queue.settle(batch, [DONE], 0.0)
+    assert queue.take(0.0) == batch
+
+
+def test_a_store_that_is_away_is_asked_by_one_flight():
+    """However many are waiting: the next one leaves when it has said something."""
+    queue = Queue()
+    crowd(queue, FULL)
+    queue.settle(queue.take(0.0), [AWAY] * FULL, 0.0)
+    crowd(queue, 1)
+    assert len(queue.take(0.0)) == 1
+    crowd(queue, 2 * FULL)
+    assert queue.ready_at() == math.inf
