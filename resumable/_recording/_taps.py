@@ -9,6 +9,7 @@ leaves the tap, and its follower reads the log itself before it believes it.
 
 from __future__ import annotations
 
+import math
 import weakref
 from bisect import bisect_right
 from operator import attrgetter
@@ -18,7 +19,7 @@ from resumable._core.store_errors import StoreError, StoreUnavailableError
 from resumable.store import MAX_EVENTS, Checkpoint, Cursor, Marker, Recorded
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from resumable.store import Entry
 
@@ -114,7 +115,10 @@ class Feed(Generic[B]):
         Returns:
             Whether there was.
         """
-        size = self._size + sum(len(entry.event) for entry in following if isinstance(entry, Recorded))
+        size = self._size
+        for entry in following:
+            if isinstance(entry, Recorded):
+                size += len(entry.event)
         if len(self._entries) + len(following) > MAX_HELD or size > MAX_HELD_BYTES:
             return False
         self._entries.extend(following)
@@ -149,11 +153,12 @@ AnyFeed: TypeAlias = Feed[Any]
 class _Tap:
     """A log that is followed: from where, by whom, and when somebody should look at its session."""
 
-    __slots__ = ("cursor", "due", "feeds", "lease")
+    __slots__ = ("_dropped", "cursor", "due", "feeds", "lease")
 
-    def __init__(self, cursor: Cursor) -> None:
+    def __init__(self, cursor: Cursor, dropped: Callable[[object], object]) -> None:
         self.cursor = cursor
         self.feeds: list[weakref.ref[AnyFeed]] = []  # weak: a follower that nobody holds any more is nobody's
+        self._dropped = dropped
         self.lease = 0.0  # [s] the most that was seen of it under this holder: no more than its whole duration
         self.due = 0.0
 
@@ -163,7 +168,7 @@ class _Tap:
 
     def keep(self, feeds: Sequence[AnyFeed]) -> None:
         """Keep these feeds, and wait from the furthest back of them."""
-        self.feeds = [weakref.ref(feed) for feed in feeds]
+        self.feeds = [weakref.ref(feed, self._dropped) for feed in feeds]
         self.cursor = min((feed.cursor for feed in feeds), default=self.cursor)
 
 
@@ -172,6 +177,7 @@ class Taps:
 
     def __init__(self) -> None:
         self._taps: dict[str, _Tap] = {}
+        self._dropped: list[object] = []  # Feeds that nobody holds any more, since the last wait.
         self._lost_since: float | None = None
 
     def __len__(self) -> int:
@@ -180,13 +186,13 @@ class Taps:
     @property
     def pause(self) -> float:
         """[s] What is worth waiting for more to arrive at once."""
-        return 0.0 if len(self._taps) < _BUSY else _PAUSE * min(1.0, len(self._taps) / _FULL)
+        return 0.0 if len(self._taps) < _BUSY else _PAUSE * min(1.0, math.sqrt(len(self._taps) / _FULL))
 
     def join(self, feed: AnyFeed, now: float) -> None:
         """Let what follows a feed's cursor arrive at it, and have its session looked at."""
         tap = self._taps.get(feed.session_id)
         if tap is None:
-            tap = self._taps[feed.session_id] = _Tap(feed.cursor)
+            tap = self._taps[feed.session_id] = _Tap(feed.cursor, self._dropped.append)
         feed.is_joined, feed.joined_at = True, now
         tap.keep([*tap.living(), feed])
         tap.due = now
@@ -200,8 +206,10 @@ class Taps:
 
     def cursors(self) -> dict[str, Cursor]:
         """Say from where to wait, for every log; what nobody holds any more is forgotten."""
-        for session_id in [name for name, tap in self._taps.items() if not any(ref() for ref in tap.feeds)]:
-            del self._taps[session_id]
+        if self._dropped:
+            self._dropped.clear()
+            for session_id in [name for name, tap in self._taps.items() if not any(ref() for ref in tap.feeds)]:
+                del self._taps[session_id]
         return {session_id: tap.cursor for session_id, tap in self._taps.items()}
 
     def until_look(self, now: float) -> float:
@@ -226,14 +234,25 @@ class Taps:
             if isinstance(following, StoreError):
                 self._hint_all(session_id, following)
                 continue
-            for feed in tap.living():
-                self._give(feed, start[session_id], following)
             self._schedule(tap, following, now)
-            self._keep(session_id, tap)
+            if not self._give_only(tap, start[session_id], following):
+                for feed in tap.living():
+                    self._give(feed, start[session_id], following)
+                self._keep(session_id, tap)
         if self._lost_since is not None:
             self._lost_since = None
             for tap in self._taps.values():  # Nobody knows what became of them meanwhile.
                 tap.due = now
+
+    @classmethod
+    def _give_only(cls, tap: _Tap, start: Cursor, following: Sequence[Entry]) -> bool:
+        """Give to the only feed, as nearly always: nothing is counted or kept anew. Say whether it goes on."""
+        feed = tap.feeds[0]() if len(tap.feeds) == 1 else None
+        if feed is None or not feed.is_joined:
+            return False
+        cls._give(feed, start, following)
+        tap.cursor = feed.cursor
+        return feed.is_joined
 
     @staticmethod
     def _give(feed: AnyFeed, start: Cursor, following: Sequence[Entry]) -> None:
@@ -251,9 +270,11 @@ class Taps:
     @staticmethod
     def _schedule(tap: _Tap, following: Sequence[Entry], now: float) -> None:
         """Put the next look off: who writes keeps its lease, for no less than was seen of it."""
-        if any(isinstance(entry, Marker) for entry in following):
-            tap.lease, tap.due = 0.0, now
-        elif tap.lease:
+        for entry in following:
+            if isinstance(entry, Marker):
+                tap.lease, tap.due = 0.0, now
+                return
+        if tap.lease:
             tap.due = max(tap.due, now + min(tap.lease, _LONGEST_LOOK))
 
     def due(self, now: float) -> list[str]:

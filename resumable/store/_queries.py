@@ -6,6 +6,7 @@ Plans as in `_commands`. A blocking command travels alone, over a connection of 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from resumable._core.store_errors import (
@@ -22,6 +23,7 @@ from ._commands import CONTROL_KEPT, Command, Plan, finish_hint, orphan_hint, ru
 from ._keys import OPAQUE_FIELDS, Keys
 from ._records import MAX_EVENTS, Cancels, Checkpoint, Cursor, Entry, Status, Vitals
 from ._replies import Reply, check_chain, check_found, entries, entry_id, looked
+from ._resp import Spelt, spell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -87,20 +89,27 @@ def wait(
         wake: Key of the store's own stream that `wake` writes to.
         woken: Its last id that was seen; brought up to date.
     """
-    by_log = {names.session(session_id)[1].encode(): session_id for session_id in after}
-    cursors = [str(cursor) for cursor in after.values()]
+    logs = [_log(names, session_id) for session_id in after]
+    cursors = [b"%d-%d" % cursor for cursor in after.values()]
     [reply] = yield [
-        Command(
-            ("XREAD", "COUNT", MAX_EVENTS, "BLOCK", block_ms(seconds), "STREAMS", wake, *by_log, woken[0], *cursors)
-        )
+        Command(("XREAD", "COUNT", MAX_EVENTS, "BLOCK", block_ms(seconds), "STREAMS", wake, *logs, woken[0], *cursors))
     ]
     found: dict[str, Sequence[Entry] | StoreError] = {}
+    before, _, behind = names.session("-")[1].encode().rpartition(b"-")
+    bell = wake.encode()
     for log, raw in sound(reply) or ():
-        if log not in by_log:
+        if log == bell:
             woken[0] = raw[-1][0]
             continue
-        found[by_log[log]] = following(by_log[log], after[by_log[log]], raw)
+        session_id = log[len(before) : -len(behind)].decode()
+        found[session_id] = following(session_id, after[session_id], raw)
     return found
+
+
+@lru_cache(maxsize=4096)
+def _log(names: Keys, session_id: str) -> Spelt:
+    """Spell the name of a log: a thousand of them are named at every wait."""
+    return spell((names.session(session_id)[1],))
 
 
 def following(session_id: str, after: Cursor, raw: Sequence[Reply]) -> Sequence[Entry] | StoreError:

@@ -77,7 +77,7 @@ class Cursor(NamedTuple):
         return f"{self.token}-{self.seq}"
 
 
-class Recorded(NamedTuple):
+class Recorded(msgspec.Struct, frozen=True, gc=False):
     """
     An entry of the log that is an event.
 
@@ -243,7 +243,7 @@ class Acquired(msgspec.Struct, frozen=True):
     checkpoint: Checkpoint | None
 
 
-class Append(msgspec.Struct, frozen=True):
+class Append(msgspec.Struct, frozen=True, gc=False):
     """
     Events for one session's log, with the fields of its checkpoint that go with them.
 

@@ -60,12 +60,13 @@ def open_entries(key: Key, found: Sequence[Entry]) -> Sequence[Entry]:
         if not isinstance(entry, Recorded):
             clear.append(entry)
         elif not isinstance(entry.event, Piece):
-            clear.append(entry._replace(event=key.open(f"log {entry.token}-{entry.seq}", entry.event)))
+            event = key.open(f"log {entry.token}-{entry.seq}", entry.event)
+            clear.append(Recorded(entry.token, entry.seq, event))
         else:
             its = entry.event.pack
             if its is not pack:
                 pack, events = its, _unpacked(key, its)
-            clear.append(entry._replace(event=events[entry.seq - its.first]))
+            clear.append(Recorded(entry.token, entry.seq, events[entry.seq - its.first]))
     return clear
 
 
