@@ -91,6 +91,10 @@ _FIRST_SERVER_STATUS = 500
 
 _BODY_REFUSED_STATUSES = frozenset({400, 413, 422})
 _BODY_REFUSED_TYPES = frozenset({"invalid_request_error", "request_too_large", "validationexception"})
+_CREDENTIAL_REFUSED_STATUSES = frozenset({401, 402, 403})
+_CREDENTIAL_REFUSED_TYPES = frozenset(
+    {"authentication_error", "billing_error", "permission_error", "accessdeniedexception"}
+)
 
 
 class Again(msgspec.Struct, frozen=True):
@@ -256,6 +260,24 @@ def is_body_refusal(failure: AttemptError) -> bool:
     if isinstance(failure, UpstreamEventError):
         return failure.error_type is not None and failure.error_type.lower() in _BODY_REFUSED_TYPES
     return isinstance(failure, UpstreamStatusError) and failure.status in _BODY_REFUSED_STATUSES
+
+
+def is_credential_refusal(failure: AttemptError | None) -> bool:
+    """
+    Say whether upstream refused who asks, and not what is asked.
+
+    Args:
+        failure: Why the last attempt ended, if it was an attempt.
+
+    Returns:
+        True for 401, 402 and 403, for what they are called in a body or an `error` event, and for
+        an account that may spend no more: another credential may be accepted.
+    """
+    if not isinstance(failure, UpstreamStatusError | UpstreamEventError):
+        return False
+    if failure.error_code in _TERMINAL_CODES or (failure.error_type or "").lower() in _CREDENTIAL_REFUSED_TYPES:
+        return True
+    return isinstance(failure, UpstreamStatusError) and failure.status in _CREDENTIAL_REFUSED_STATUSES
 
 
 def decide(

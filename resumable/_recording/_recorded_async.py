@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Protocol, Self, TypeAlias
 
 from resumable._core.errors import ResumableError
 from resumable._core.report import Report
+from resumable._core.retry import is_credential_refusal
 from resumable._core.store_errors import FencedError, LeaseHeldError, SessionEndedError, StoreError
 from resumable._drive import SystemClock
 from resumable.store import Marker, Status
@@ -259,7 +260,7 @@ class AsyncRecorded:
         self._follow_log()
 
     async def _end(self, error: Exception | None) -> None:
-        """End the session in the log, unless it has ended."""
+        """End the session in the log, unless it has ended; what another credential may finish waits for that."""
         journal = self._journal
         if journal is None:
             return
@@ -269,6 +270,10 @@ class AsyncRecorded:
         failure = error if isinstance(error, ResumableError) else None
         status = Status.FAILED if journal.cancel_reason is None else Status.CANCELLED
         try:
+            if status is Status.FAILED and journal.last_seq and is_credential_refusal(getattr(failure, "last", None)):
+                await journal.release()
+                await self._desk.store.orphan(self.report.session_id)
+                return
             await journal.end(status, (), end_fields(self.report, self.session.transcript, failure))
         except StoreError:  # The caller hears what ended the stream; the lease runs out by itself.
             _log.warning("resumable.end_not_written session=%s", self.report.session_id, exc_info=True)

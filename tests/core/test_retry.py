@@ -22,7 +22,16 @@ from resumable._core.errors import (
     UpstreamEventError,
     UpstreamStatusError,
 )
-from resumable._core.retry import Again, GiveUp, History, Row, decide, is_body_refusal, row_of
+from resumable._core.retry import (
+    Again,
+    GiveUp,
+    History,
+    Row,
+    decide,
+    is_body_refusal,
+    is_credential_refusal,
+    row_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -191,6 +200,28 @@ def test_the_first_of_code_header_type_and_status_decides(failure: AttemptError,
 def test_a_refused_body_is_told_apart_from_every_other_failure(failure: AttemptError, *, expected: bool):
     """Only 400, 413, 422 and their events mean that another body may be accepted."""
     assert is_body_refusal(failure) is expected
+
+
+@pytest.mark.parametrize(
+    ("failure", "expected"),
+    [
+        *((Status(status), True) for status in (401, 402, 403)),
+        *((Status(status), False) for status in (400, 404, 413, 422, 429, 500, 529)),
+        (Status(400, "authentication_error"), True),
+        (Status(400, "AccessDeniedException"), True),
+        (Status(429, "rate_limit_error", "enforced_spend_limit_reached"), True),
+        (Event("authentication_error"), True),
+        (Event("permission_error"), True),
+        (Event("billing_error"), True),
+        (Event("overloaded_error"), False),
+        (Event(None), False),
+        (ConnectError("ReadError"), False),
+        (None, False),
+    ],
+)
+def test_a_refused_credential_is_told_apart_from_every_other_failure(failure: AttemptError | None, *, expected: bool):
+    """Somebody else's may be accepted: 401, 402, 403, what they are called in a body, and limits of an account."""
+    assert is_credential_refusal(failure) is expected
 
 
 def test_the_wait_grows_by_row_and_not_by_what_else_failed():
@@ -381,3 +412,4 @@ def test_every_failure_has_a_row(failure: AttemptError):
     """L7: whatever upstream wrote into its error, classifying it raises nothing."""
     assert row_of(failure) in Row
     assert is_body_refusal(failure) in {True, False}
+    assert is_credential_refusal(failure) in {True, False}

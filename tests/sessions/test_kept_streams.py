@@ -100,8 +100,8 @@ def test_an_unknown_id_cannot_be_resumed(calls: Calls):
 def test_a_failed_session_says_so_to_everybody(calls: Calls):
     """Who failed gets the SDK's error; who reads later gets what there was, and then that it failed."""
     session_id = new_id()
-    with ScriptedUpstream("text", [Drop(after=9), Reject(401)]) as upstream:
-        with pytest.raises(Exception, match=r"401|authentication|does not heal"):
+    with ScriptedUpstream("text", [Drop(after=9), Reject(404)]) as upstream:
+        with pytest.raises(Exception, match=r"404|not_found|does not heal"):
             calls.text(upstream, session_id)
         with pytest.raises(SessionEndedError) as raised:
             calls.resumed(upstream, session_id)

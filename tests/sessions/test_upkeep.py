@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, Self
 import pytest
 
 import resumable
-from resumable import StoreUnavailableError
+from resumable import RetriesExhaustedError, StoreUnavailableError
 from resumable._recording._desk import AsyncDesk, Desk
 from resumable.sessions import Sessions, Swept, _upkeep
 from resumable.sessions._upkeep import AsyncSweeper, Rules, Sweeper
 from resumable.store import Append, AsyncMemoryStore, MemoryStore, Recorded, Status
 from resumable.store._redis import RedisStore
 from resumable.store._url import open_store
-from resumable.testing import ManualClock, ScriptedUpstream
+from resumable.testing import ManualClock, Reject, ScriptedUpstream
 from resumable.testing._conformance_scene import until
 from tests.sessions.calls import Calls, aclient_of, client_of, expected_text, new_id
 from tests.sessions.faces import sessions_of
@@ -123,6 +123,25 @@ def test_a_credential_is_good_for_its_principal_alone(colour, store, at):
         assert not sessions.sweep(client, principal=f"alice-{name}").continued
         assert sessions.sweep(client, principal=f"bob-{name}").continued == (theirs,)
     assert kinds(at, theirs) == ["running", "orphaned", "running", "complete"]
+
+
+@COLOURS
+@pytest.mark.parametrize("status", [401, 402, 403])
+def test_a_credential_that_is_refused_costs_the_session_nothing(colour, status, store, at):
+    """Upstream wants another one: whoever sweeps hears it, and whoever has the right one finishes the message."""
+    its = new_id()
+    leave(at, its)
+    with (
+        ScriptedUpstream("text", [Reject(status)]) as upstream,
+        sessions_of(colour, store) as sessions,
+        client_for(colour, sessions, upstream) as client,
+    ):
+        [refused] = sessions.sweep(client).failures.values()
+        assert isinstance(refused, RetriesExhaustedError)
+        assert sessions.get(its).status is Status.ORPHANED
+    assert kinds(at, its) == ["running", "running", "running", "orphaned"]
+    with ScriptedUpstream("text") as upstream:
+        assert Calls(colour, store).resumed(upstream, its) == expected_text()
 
 
 @COLOURS
