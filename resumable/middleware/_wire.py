@@ -11,6 +11,7 @@ import copy
 import math
 import time
 from contextlib import contextmanager, nullcontext
+from types import AsyncGeneratorType
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import anthropic
@@ -25,7 +26,7 @@ from resumable.middleware._bedrock import AsyncDecoded, Decoded, is_binary
 from resumable.middleware._errors import as_sdk_error
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Awaitable, Callable, Generator, Iterable
+    from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Generator, Iterable
     from contextlib import AbstractContextManager
 
     from resumable._core.errors import AttemptError, RecoveryError
@@ -193,7 +194,8 @@ class SDKWire(Plug):
                     response.close()
                     body = self._lose(response, error)
                 raise _failures.of_status(response.status_code, response.headers, body)
-        self.read = iter(_body(response)).__next__
+        body = iter(_body(response))
+        self.read = (Decoded(body) if is_binary(response) else body).__next__
         return self._adopt(self.answer)
 
     def close(self) -> None:
@@ -220,6 +222,7 @@ class AsyncSDKWire(Plug):
         super().__init__(request, **options)
         self._call_next = call_next
         self._scope: anyio.CancelScope | None = None
+        self._body: AsyncIterator[bytes] | None = None
         self.read: Callable[[], Awaitable[bytes]] = self._ended
 
     @contextmanager
@@ -253,7 +256,8 @@ class AsyncSDKWire(Plug):
                     await response.aclose()
                     body = self._lose(response, error)
                 raise _failures.of_status(response.status_code, response.headers, body)
-        self.read = aiter(_async_body(response)).__anext__
+        self._body = body = aiter(_async_body(response))
+        self.read = (AsyncDecoded(body) if is_binary(response) else body).__anext__
         return self._adopt(self.answer)
 
     def _adopt(self, answer: Any) -> str | None:  # noqa: ANN401  # Reason: as above
@@ -270,7 +274,16 @@ class AsyncSDKWire(Plug):
         response = self._response
         if response is not None and not self._break():
             self._response, self.guard = None, UNGUARDED
-            await response.aclose()
+            try:
+                await response.aclose()
+            finally:
+                await self._finish()
+
+    async def _finish(self) -> None:
+        """End the generator of a body that was not read to its end: trio lets no garbage collector do that quietly."""
+        body, self._body = self._body, None
+        if isinstance(body, AsyncGeneratorType) and not body.ag_running:  # Where a task is in it, that task ends it.
+            await body.aclose()
 
 
 class _Patience:
@@ -327,20 +340,14 @@ def _body(response: httpx.Response) -> Iterable[bytes]:
     as much for every event as all that we do with it.
     """
     stream = response.stream
-    body: Iterable[bytes]
     if isinstance(stream, httpx.SyncByteStream) and "content-encoding" not in response.headers:
-        body = stream
-    else:
-        body = response.iter_bytes()
-    return Decoded(body) if is_binary(response) else body
+        return stream
+    return response.iter_bytes()
 
 
 def _async_body(response: httpx.Response) -> AsyncIterable[bytes]:
     """Give the decoded body; see `_body`."""
     stream = response.stream
-    body: AsyncIterable[bytes]
     if isinstance(stream, httpx.AsyncByteStream) and "content-encoding" not in response.headers:
-        body = stream
-    else:
-        body = response.aiter_bytes()
-    return AsyncDecoded(body) if is_binary(response) else body
+        return stream
+    return response.aiter_bytes()

@@ -110,7 +110,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Under trio, pass over generators of the SDK and its transport that were left before their end."""
     for item in items:
         if "trio" in item.name:
-            item.add_marker(pytest.mark.filterwarnings("ignore:Async generator '(http|anthropic):ResourceWarning"))
+            item.add_marker(pytest.mark.filterwarnings("ignore:Async generator '(httpcore|anthropic):ResourceWarning"))
 
 
 @pytest.fixture(params=COLOURS)

@@ -77,7 +77,7 @@ def test_sixteen_threads_share_a_client():
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
-@pytest.mark.filterwarnings("ignore:Async generator '(http|anthropic):ResourceWarning")
+@pytest.mark.filterwarnings("ignore:Async generator '(httpcore|anthropic):ResourceWarning")
 async def test_sixteen_tasks_share_a_client():
     """The same with tasks."""
     with ScriptedUpstream("text", storm, vary=False) as upstream:

@@ -12,7 +12,7 @@ import pytest
 from tenacity import wait_fixed
 
 import resumable
-from resumable import RecoveryError, RetryPolicy, StreamStalledError
+from resumable import RecoveryError, Resumable, RetryPolicy, StreamStalledError
 from resumable.testing import ScriptedUpstream, Slow, Stall
 from tests.middleware.conftest import real_aclient, real_client, text_of
 
@@ -241,6 +241,33 @@ async def test_a_read_without_a_socket_ends_when_it_is_closed(body):
     assert text_of(seen)
     assert transport.silent is not None
     assert transport.silent.is_closed
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
+async def test_a_read_under_a_clock_of_its_own_is_left_to_its_task(body):
+    """Where nothing breaks a read, a task that closes the stream gives the body back and leaves the read alone."""
+    upstream = ScriptedUpstream("text")
+    transport = HalfSilent(upstream)
+    async with anthropic.AsyncAnthropic(
+        api_key="k",
+        base_url="http://upstream.test",
+        http_client=anthropic.DefaultAsyncHttpxClient(transport=transport),
+        middleware=[Resumable(clock=upstream.clock)],
+    ) as client:
+        stream = await client.messages.create(**body, stream=True)
+
+        async def read_on() -> None:
+            async for _ in stream:
+                pass
+
+        with anyio.fail_after(HANG):
+            async with anyio.create_task_group() as group:
+                group.start_soon(read_on)
+                await anyio.wait_all_tasks_blocked()
+                await stream.close()
+                assert transport.silent is not None
+                assert transport.silent.is_closed
+                group.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("fault", [Stall(after=9), Stall(after=9, pings=True, ping_every=0.05)], ids=repr)

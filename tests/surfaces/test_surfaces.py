@@ -22,7 +22,7 @@ CASES = [pytest.param(one, colour, id=f"{one.acall.__name__}-{one.transport}-{co
 LEFT_ALONE = [case for case in CASES if case.values[0] in WHOLE]
 
 # Generators that the SDK and its transports leave behind under trio are theirs.
-pytestmark = pytest.mark.filterwarnings("ignore:Async generator '(http|anthropic):ResourceWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:Async generator '(httpcore|anthropic):ResourceWarning")
 
 
 @pytest.mark.parametrize(("surface", "colour"), CASES)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import warnings
 from typing import Any
 
 import anthropic
@@ -12,13 +14,13 @@ import trio.testing
 from tenacity import wait_fixed
 
 import resumable
-from resumable import RetryPolicy
+from resumable import Resumable, RetryPolicy
 from resumable.testing import Drop, ErrorEvent, Fault, Reject, ScriptedUpstream, Stall, Truncate
 from tests.surfaces.table import BODY, LIMIT
 from tests.surfaces.ways import text_of
 
-# Generators that the SDK and its transports leave behind under trio are theirs.
-pytestmark = pytest.mark.filterwarnings("ignore:Async generator '(http|anthropic):ResourceWarning")
+# Generators that the SDK and httpcore leave behind under trio are theirs.
+pytestmark = pytest.mark.filterwarnings("ignore:Async generator '(httpcore|anthropic):ResourceWarning")
 
 NOW = wait_fixed(0)
 QUICK = RetryPolicy(overloaded=NOW, rate_limited=NOW, server=NOW, reconnect=NOW)
@@ -93,6 +95,31 @@ def test_streams_of_one_nursery_do_not_mix():
         trio.run(main, upstream)
         assert texts == [upstream.expected_text(BODY)] * 8
         assert len(upstream.log) == 16
+
+
+@pytest.mark.parametrize("faults", [[ErrorEvent(after=9)], [Truncate(after=7)], []], ids=repr)
+@pytest.mark.parametrize("until", [3, None], ids=["left early", "read to the end"])
+def test_no_body_is_left_to_the_garbage_collector(faults: Any, until: int | None):
+    """The generator that reads an attempt's body ends with the attempt, also where an `error` event ends it early."""
+    upstream = ScriptedUpstream("text", faults, vary=False)
+    http = anthropic.DefaultAsyncHttpxClient(transport=upstream.async_transport())
+    ours = Resumable(clock=upstream.clock)
+
+    async def main() -> None:
+        async with anthropic.AsyncAnthropic(api_key="any", http_client=http, middleware=[ours]) as client:
+            stream: Any = await client.messages.create(**BODY, stream=True)  # type: ignore[call-overload]  # Reason: a dict
+            body = stream.response.stream  # Read without the SDK, which leaves generators of its own.
+            seen = 0
+            async for _ in body:
+                if (seen := seen + 1) == until:
+                    break
+            await body.aclose()
+
+    with warnings.catch_warnings(record=True) as left:
+        warnings.simplefilter("always")
+        trio.run(main)
+        gc.collect()
+    assert [str(warning.message) for warning in left] == []
 
 
 @pytest.mark.parametrize(
