@@ -40,6 +40,7 @@ CLEAR = frozenset(
     {
         "attempt",
         "gap",
+        "lease_ms",
         "model",
         "snapshot_seq",
         "stop_reason",
