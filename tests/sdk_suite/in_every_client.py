@@ -20,7 +20,7 @@ from resumable import Resumable, RetryPolicy
 
 # The one place where a client of any class is made. Private to the SDK, and so looked up by name.
 _BASES = ("SyncAPIClient", "AsyncAPIClient")
-# The SDK's tests wait for nothing either; everything else is the default.
+# The SDK's tests wait for nothing either, and ask for every delta by itself; everything else is the default.
 _POLICY = RetryPolicy().scaled(1e-6)
 
 
@@ -42,18 +42,18 @@ class Nothing(anthropic.Middleware):
 
 def one() -> anthropic.Middleware:
     """Make the middleware that this process puts in."""
-    return Nothing() if os.environ.get("IN_EVERY_CLIENT") == "nothing" else Resumable(policy=_POLICY)
+    return Nothing() if os.environ.get("IN_EVERY_CLIENT") == "nothing" else Resumable(policy=_POLICY, hold=())
 
 
 def put_into(base: Any) -> None:
-    """Let every client made from now on end its middleware with ours, unless it has that already."""
+    """Let every client made from now on begin its middleware with ours, unless it has that already."""
     original = base.__init__
 
     @functools.wraps(original)
     def init(self: Any, *args: Any, middleware: Any = None, **kwargs: Any) -> None:
         given = list(middleware or ())
         if not any(isinstance(entry, (Nothing, Resumable)) for entry in given):
-            given.append(one())
+            given.insert(0, one())
         original(self, *args, middleware=given, **kwargs)
 
     base.__init__ = init
