@@ -23,7 +23,7 @@ from benchmarks._store_writers import stamp_of
 from resumable._recording._desk import AsyncDesk
 from resumable._recording._follow import AsyncFollower
 from resumable.store import Recorded
-from resumable.store._redis import AsyncRedisStore
+from resumable.store.redis._stores import AsyncRedisStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable

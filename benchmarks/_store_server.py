@@ -9,7 +9,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from resumable.store._embedded_programs import choose_program
+from resumable.store.embedded._programs import choose_program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,7 @@ import redis.asyncio
 from resumable._recording._desk import AsyncDesk
 from resumable._recording._journal import AsyncJournal
 from resumable.store import Append, Opening, Status
-from resumable.store._redis import AsyncRedisStore
+from resumable.store.redis._stores import AsyncRedisStore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence

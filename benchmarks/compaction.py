@@ -23,7 +23,7 @@ from benchmarks._report import Figure, Report, parse_options
 from benchmarks._store_server import server
 from resumable.store import MAX_EVENTS, Append, Opening, Status
 from resumable.store._packs import pack_log
-from resumable.store._redis import RedisStore
+from resumable.store.redis._stores import RedisStore
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

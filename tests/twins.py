@@ -73,29 +73,37 @@ TWINS: tuple[tuple[str, str, str], ...] = (
     ("middleware/_wire.py", "SDKWire._ended", "AsyncSDKWire._ended"),
     ("middleware/_wire.py", "SDKWire.close", "AsyncSDKWire.close"),
     *(("store/_interface.py", f"Store.{name}", f"AsyncStore.{name}") for name in STORE_METHODS),
-    *(("store/_memory_stores.py", f"MemoryStore.{name}", f"AsyncMemoryStore.{name}") for name in STORE_METHODS),
-    *(("store/_sealed.py", f"SealedStore.{name}", f"AsyncSealedStore.{name}") for name in (*STORE_METHODS, "_look")),
+    *(("store/memory/_stores.py", f"MemoryStore.{name}", f"AsyncMemoryStore.{name}") for name in STORE_METHODS),
     *(
-        ("store/_redis.py", f"RedisStore.{name}", f"AsyncRedisStore.{name}")
+        ("store/sealed/_stores.py", f"SealedStore.{name}", f"AsyncSealedStore.{name}")
+        for name in (*STORE_METHODS, "_look")
+    ),
+    *(
+        ("store/redis/_stores.py", f"RedisStore.{name}", f"AsyncRedisStore.{name}")
         for name in (*STORE_METHODS, "_drive", "_send", "_exchange")
     ),
-    ("store/_redis_wire.py", "exchange", "aexchange"),
-    ("store/_redis_wire.py", "_ask", "_aask"),
+    ("store/redis/_wire.py", "exchange", "aexchange"),
+    ("store/redis/_wire.py", "_ask", "_aask"),
     *(
-        ("store/_redis_routed.py", f"RoutedStore.{name}", f"AsyncRoutedStore.{name}")
+        ("store/cluster/_routed.py", f"RoutedStore.{name}", f"AsyncRoutedStore.{name}")
         for name in ("close", "_send", "_deliver", "_carry")
     ),
     *(
-        ("store/_redis_cluster.py", f"ClusterStore.{name}", f"AsyncClusterStore.{name}")
+        ("store/cluster/_stores.py", f"ClusterStore.{name}", f"AsyncClusterStore.{name}")
         for name in ("wait", "wake", "ping", "close")
     ),
     *(
-        ("store/_notes.py", f"{kind}.{name}", f"Async{kind}.{name}")
-        for kind in ("Notes", "RedisNotes", "MemoryNotes", "SealedNotes")
+        (f"store/{where}_notes.py", f"{kind}.{name}", f"Async{kind}.{name}")
+        for where, kind in (
+            ("", "Notes"),
+            ("memory/", "MemoryNotes"),
+            ("redis/", "RedisNotes"),
+            ("sealed/", "SealedNotes"),
+        )
         for name in NOTE_METHODS
     ),
     ("middleware/_fleet.py", "Member.look", "Member.alook"),
-    ("store/_redis_nodes.py", "Nodes.close", "AsyncNodes.close"),
+    ("store/cluster/_nodes.py", "Nodes.close", "AsyncNodes.close"),
     ("sessions/_upkeep.py", "compact", "acompact"),
     *(
         ("sessions/_upkeep.py", f"Sweeper.{name}", f"AsyncSweeper.{name}")
@@ -115,14 +123,17 @@ COLOURED = (
     "_recording/_journal.py",
     "_recording/_keeper.py",
     "store/_interface.py",
-    "store/_memory_stores.py",
+    "store/memory/_stores.py",
     "store/_notes.py",
-    "store/_redis.py",
-    "store/_redis_cluster.py",
-    "store/_redis_nodes.py",
-    "store/_redis_routed.py",
-    "store/_redis_wire.py",
-    "store/_sealed.py",
+    "store/memory/_notes.py",
+    "store/redis/_notes.py",
+    "store/sealed/_notes.py",
+    "store/redis/_stores.py",
+    "store/cluster/_stores.py",
+    "store/cluster/_nodes.py",
+    "store/cluster/_routed.py",
+    "store/redis/_wire.py",
+    "store/sealed/_stores.py",
     "sessions/_upkeep.py",
     "_recording/_recorded_async.py",
 )
@@ -142,9 +153,9 @@ SINGLE: dict[str, str] = {
     "sessions/_upkeep.py::AsyncSweeper._each": "threads of a pool are not tasks behind a semaphore",
     "sessions/_upkeep.py::AsyncSweeper._each.one": "threads of a pool are not tasks behind a semaphore",
     "middleware/_wire.py::_Patience.read": "a thread's read cannot be cancelled",
-    "store/_redis_cluster.py::AsyncClusterStore._rings": "an event of a loop waits without a limit",
-    "store/_redis_routed.py::AsyncRoutedStore._take": "tasks ask several servers at once, a thread one after another",
-    "store/_memory_stores.py::AsyncMemoryStore._wait_for": "a condition of threads is not an event of a loop",
+    "store/cluster/_stores.py::AsyncClusterStore._rings": "an event of a loop waits without a limit",
+    "store/cluster/_routed.py::AsyncRoutedStore._take": "tasks ask several servers at once, a thread one after another",
+    "store/memory/_stores.py::AsyncMemoryStore._wait_for": "a condition of threads is not an event of a loop",
 }
 # Async words and what they are in the sync half; whole words, also inside docstrings' absence.
 SYNC_WORDS = {

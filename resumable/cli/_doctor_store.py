@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Final
 
 from resumable._core.errors import ConfigurationError
 from resumable.cli._doctor_findings import Finding, Level
-from resumable.store._keyring import find_keys
 from resumable.store._url import find_address
+from resumable.store.sealed._keyring import find_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from resumable._core.store_errors import StoreUnavailableError
-    from resumable.store._redis_examine import Examined, Server, Step
+    from resumable.store._examine import Examined, Server, Step
 
 OLDEST: Final = (6, 2)
 PING_LIMIT: Final = 0.010  # [s] Median; every write ahead of the caller takes one round trip at least.
@@ -61,7 +61,7 @@ def examine_store(url: str | None, environ: Mapping[str, str]) -> Iterator[Findi
         return
     yield Finding("address", Level.OK, where)
     try:
-        from resumable.store._redis_examine import examine  # noqa: PLC0415  # Reason: imports redis-py, an extra
+        from resumable.store._examine import examine  # noqa: PLC0415  # Reason: imports redis-py, an extra
 
         examined = examine(address)
     except ModuleNotFoundError:

@@ -1,7 +1,6 @@
 """Sessions that outlive processes: their logs, checkpoints and leases, behind one interface in two colours."""
 
 from ._interface import AsyncStore, Store
-from ._memory_stores import AsyncMemoryStore, MemoryStore
 from ._packs import Pack
 from ._records import (
     MAX_EVENTS,
@@ -23,6 +22,7 @@ from ._records import (
     Vitals,
 )
 from ._sealing import asealed, sealed
+from .memory._stores import AsyncMemoryStore, MemoryStore
 
 __all__ = (
     "MAX_EVENTS",

@@ -1,7 +1,7 @@
 """
 What a store of sessions promises: one log, one checkpoint and one lease a session, in two colours.
 
-Nothing here does anything; `_memory` is the executable specification of what is said here.
+Nothing here does anything; `memory/_model.py` is the executable specification of what is said here.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ import msgspec
 from resumable._core.store_errors import CursorError
 
 MAX_EVENTS = 500  # A script of this size holds the server up for about a millisecond (docs/reference/redis-keys.md).
+LONGEST_WAIT = 5.0  # [s] So that a connection that died without a word is noticed soon.
 SCHEMA = 1  # Major version of what is written; a reader of this version reads every minor of it.
 
 # Canonical decimals only, so that a cursor has one spelling; `$`, `+` and `-` mean something to the server.

@@ -15,11 +15,11 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from resumable._core.errors import ConfigurationError
 
-from ._embedded import open_embedded
-from ._fleet import FLEETS, fault_of
-from ._keyring import find_keys
-from ._memory_shared import AsyncSharedMemoryStore, SharedMemoryStore
-from ._sealed import AsyncSealedStore, SealedStore
+from .cluster._urls import FLEETS, fault_of
+from .embedded._server import open_embedded
+from .memory._shared import AsyncSharedMemoryStore, SharedMemoryStore
+from .sealed._keyring import find_keys
+from .sealed._stores import AsyncSealedStore, SealedStore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -127,10 +127,10 @@ def _open(address: Address, prefix: str) -> Store:
         return SharedMemoryStore()
     _need_client(address.origin)
     if address.scheme == "embedded":
-        from ._embedded_store import EmbeddedStore  # noqa: PLC0415  # Reason: imports redis-py, an extra
+        from .embedded._store import EmbeddedStore  # noqa: PLC0415  # Reason: imports redis-py, an extra
 
         return EmbeddedStore(open_embedded(_home(address)), prefix=prefix)
-    from ._redis_cluster import server_store  # noqa: PLC0415  # Reason: imports redis-py, an extra
+    from .cluster._stores import server_store  # noqa: PLC0415  # Reason: imports redis-py, an extra
 
     try:
         return server_store(address.url, is_fleet=address.scheme in FLEETS, prefix=prefix)
@@ -153,10 +153,10 @@ async def _aopen(address: Address, prefix: str) -> AsyncStore:
         return AsyncSharedMemoryStore()
     _need_client(address.origin)
     if address.scheme == "embedded":
-        from ._embedded_store import AsyncEmbeddedStore  # noqa: PLC0415  # Reason: imports redis-py, an extra
+        from .embedded._store import AsyncEmbeddedStore  # noqa: PLC0415  # Reason: imports redis-py, an extra
 
         return AsyncEmbeddedStore(await asyncio.to_thread(open_embedded, _home(address)), prefix=prefix)
-    from ._redis_cluster import aserver_store  # noqa: PLC0415  # Reason: imports redis-py, an extra
+    from .cluster._stores import aserver_store  # noqa: PLC0415  # Reason: imports redis-py, an extra
 
     try:
         return aserver_store(address.url, is_fleet=address.scheme in FLEETS, prefix=prefix)

@@ -11,7 +11,7 @@ import time
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
-from resumable.store._places import slot_of
+from resumable.store.cluster._places import slot_of
 from tests.chaos.places import Place
 from tests.chaos.plan import Deed, Ground
 from tests.store.clusters import NODE_TIMEOUT, Cluster, Trio, cut_off, until

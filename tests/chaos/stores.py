@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from resumable.store._fleet import FLEETS
-from resumable.store._redis_cluster import aserver_store, server_store
+from resumable.store.cluster._stores import aserver_store, server_store
+from resumable.store.cluster._urls import FLEETS
 
 if TYPE_CHECKING:
-    from resumable.store._redis import AsyncRedisStore, RedisStore
+    from resumable.store.redis._stores import AsyncRedisStore, RedisStore
 
 
 def open_(url: str) -> RedisStore:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from resumable.store import _scripts
+from resumable.store.redis import _scripts
 
 # Script, the rule as it stands there, and what is left when it is taken out.
 RULES = {

@@ -13,7 +13,7 @@ import pytest
 
 from resumable.cli import main
 from resumable.store import MemoryStore
-from resumable.store._redis_examine import _steps, examine
+from resumable.store._examine import _steps, examine
 from resumable.store._url import parse_url
 from resumable.testing import ScriptedUpstream
 from tests.cli.processes import resumable as run
@@ -184,7 +184,7 @@ def test_no_store_is_two(doctor, url, check, word):
 
 def test_without_the_client_library(doctor, monkeypatch):
     """Where redis-py is missing the doctor says how to install it."""
-    monkeypatch.setitem(sys.modules, "resumable.store._redis_examine", None)
+    monkeypatch.setitem(sys.modules, "resumable.store._examine", None)
     found = doctor("--store", "redis://127.0.0.1")
     assert (found["reach"]["level"], found["code"]) == ("failure", 2)
     assert "pip install" in found["reach"]["change"]

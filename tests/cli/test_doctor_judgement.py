@@ -12,7 +12,7 @@ from resumable.cli import _doctor_store, _doctor_upstream
 from resumable.cli._doctor_findings import Finding, Level, as_json, exit_code, show
 from resumable.cli._doctor_store import CLOCK_LIMIT, FULL, PING_LIMIT, WRITE_LIMIT, judge
 from resumable.cli._doctor_upstream import examine_upstream
-from resumable.store._redis_examine import Examined, Server, Step
+from resumable.store._examine import Examined, Server, Step
 from tests.pages import ROOT, names, read, section, tables
 
 PAGE = read("docs/reference/doctor.md")

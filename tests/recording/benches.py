@@ -15,8 +15,8 @@ from resumable._core.store_errors import StoreUnavailableError
 from resumable._recording._desk import AsyncDesk, Desk
 from resumable._recording._journal import AsyncJournal, Journal
 from resumable.store import Append, AsyncMemoryStore, MemoryStore, Opening, Recorded, Store
-from resumable.store._redis import AsyncRedisStore, RedisStore
-from resumable.store._redis_clients import AsyncClients, Clients
+from resumable.store.redis._clients import AsyncClients, Clients
+from resumable.store.redis._stores import AsyncRedisStore, RedisStore
 from resumable.testing._conformance_portal import _Across
 from tests.store.servers import Server, short_directory
 

@@ -11,7 +11,7 @@ from anyio.from_thread import start_blocking_portal
 from resumable._recording._follow import AsyncFollower, Follower, Lapse
 from resumable._recording._hub import AsyncHub, Hub
 from resumable.store import Append, AsyncMemoryStore, Cursor, Marker, MemoryStore, Opening, Recorded, Status, Store
-from resumable.store._redis import AsyncRedisStore, RedisStore
+from resumable.store.redis._stores import AsyncRedisStore, RedisStore
 from resumable.testing import ManualClock
 from resumable.testing._conformance_portal import _Across
 

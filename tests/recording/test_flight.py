@@ -20,7 +20,7 @@ from resumable._recording._journal import Journal
 from resumable._recording._queue import AIR, FULL
 from resumable._recording._roster import Vigil
 from resumable.store import Append, Appended, AsyncMemoryStore, MemoryStore, Opening, Recorded, Status
-from resumable.store._redis import RedisStore
+from resumable.store.redis._stores import RedisStore
 from tests.recording.benches import AsyncLossyStore, LossyStore, bench_at, together, until
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from resumable._core.store_errors import (
 from resumable._recording._desk import AsyncDesk, Desk
 from resumable._recording._journal import AsyncJournal, Journal
 from resumable.store import AsyncMemoryStore, Grant, MemoryStore, Status
-from resumable.store._redis import RedisStore
+from resumable.store.redis._stores import RedisStore
 from tests.recording.benches import OPENING, bench, colour, quiet_server, together, until
 
 __all__ = ["bench", "colour", "quiet_server"]

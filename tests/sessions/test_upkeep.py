@@ -17,8 +17,8 @@ from resumable._recording._desk import AsyncDesk, Desk
 from resumable.sessions import Sessions, Swept, _upkeep
 from resumable.sessions._upkeep import AsyncSweeper, Rules, Sweeper
 from resumable.store import Append, AsyncMemoryStore, MemoryStore, Recorded, Status
-from resumable.store._redis import RedisStore
 from resumable.store._url import open_store
+from resumable.store.redis._stores import RedisStore
 from resumable.testing import ManualClock, Reject, ScriptedUpstream
 from resumable.testing._conformance_scene import until
 from tests.sessions.calls import Calls, aclient_of, client_of, expected_text, new_id

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 import redis
 
-from resumable.store._places import slot_of
+from resumable.store.cluster._places import slot_of
 from tests.store.servers import START_LIMIT, Server, free_port, program, short_directory
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 USER = """
 import os, sys
 import redis
-from resumable.store._embedded import open_embedded
+from resumable.store.embedded._server import open_embedded
 server = open_embedded()
 client = redis.Redis.from_url(server.url)
 print(client.info("server")["process_id"], flush=True)

@@ -10,7 +10,7 @@ import pytest
 
 from resumable._core.store_errors import StoreUnavailableError
 from resumable.store import Append, AsyncStore, Lease, Store
-from resumable.store._redis import AsyncRedisStore, RedisStore
+from resumable.store.redis._stores import AsyncRedisStore, RedisStore
 from resumable.testing._conformance_portal import in_portal
 
 if TYPE_CHECKING:

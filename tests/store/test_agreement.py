@@ -27,8 +27,8 @@ from resumable.store import (
     _packs,
 )
 from resumable.store._packs import pack_log
-from resumable.store._redis import RedisStore
-from resumable.store._redis_clients import Clients
+from resumable.store.redis._clients import Clients
+from resumable.store.redis._stores import RedisStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable

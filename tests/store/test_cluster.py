@@ -12,8 +12,8 @@ import pytest
 
 from resumable._core.store_errors import SessionEndedError, StoreUnavailableError
 from resumable.store import Append, Appended, Cancelled, Cursor
-from resumable.store._places import slot_of
 from resumable.store._url import aopen_store, open_store
+from resumable.store.cluster._places import slot_of
 from resumable.testing import STORE_CHECKS
 from resumable.testing._conformance_portal import in_portal
 from resumable.testing._conformance_scene import opened, raises, write

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from resumable import SealedError, Sessions
 from resumable._core.store_errors import LogLostError, StoreUnavailableError
 from resumable.store import MAX_EVENTS, Cursor, Entry, Marker, Pack, Recorded, Status, Store, _packs, sealed
-from resumable.store._envelopes import MARK, AlteredError, DataKey
 from resumable.store._packs import Piece, events_in, pack_log, size_of, spread
-from resumable.store._redis import RedisStore
-from resumable.store._sealed_logs import open_entries, place_of
+from resumable.store.redis._stores import RedisStore
+from resumable.store.sealed._envelopes import MARK, AlteredError, DataKey
+from resumable.store.sealed._logs import open_entries, place_of
 from resumable.testing._conformance_scene import opened, until, write
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import fakeredis
 import pytest
 
 from resumable.store import AsyncMemoryStore, AsyncStore, MemoryStore, Store
-from resumable.store._redis import AsyncRedisStore, RedisStore
-from resumable.store._redis_clients import AsyncClients, Clients
+from resumable.store.redis._clients import AsyncClients, Clients
+from resumable.store.redis._stores import AsyncRedisStore, RedisStore
 from resumable.testing import STORE_CHECKS, check_async_store, check_store
 from resumable.testing._conformance_portal import in_portal
 

@@ -9,8 +9,8 @@ import pytest
 
 from resumable._core.store_errors import StoreUnavailableError
 from resumable.store import Vitals
-from resumable.store._commands import Command, run
-from resumable.store._delivery import (
+from resumable.store._keys import Keys
+from resumable.store.cluster._delivery import (
     PATIENCE,
     ROUNDS,
     Barrier,
@@ -22,9 +22,9 @@ from resumable.store._delivery import (
     find,
     survey,
 )
-from resumable.store._keys import Keys
-from resumable.store._places import Node, Primary, Slots, slot_of
-from resumable.store._scripts import APPEND, HINT, LOOK
+from resumable.store.cluster._places import Node, Primary, Slots, slot_of
+from resumable.store.redis._commands import Command, run
+from resumable.store.redis._scripts import APPEND, HINT, LOOK
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from resumable import ConfigurationError
-from resumable.store._embedded import open_embedded
+from resumable.store.embedded._server import open_embedded
 from tests.store.embedded import User, kill_server, pid_of
 from tests.store.servers import short_directory
 
@@ -223,7 +223,7 @@ PAUSE = "-"
 WRITER = """
 import os
 import redis
-from resumable.store._embedded import open_embedded
+from resumable.store.embedded._server import open_embedded
 server = open_embedded()
 client = redis.Redis.from_url(server.url)
 for number in range(40):

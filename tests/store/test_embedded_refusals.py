@@ -12,10 +12,10 @@ from types import SimpleNamespace
 import pytest
 
 from resumable import ConfigurationError
-from resumable.store import _embedded_places, _embedded_programs
-from resumable.store._embedded import _locked, open_embedded
-from resumable.store._embedded_places import Place, default_home, make_place
-from resumable.store._embedded_programs import WAYS_OUT, choose_program
+from resumable.store.embedded import _places, _programs
+from resumable.store.embedded._places import Place, default_home, make_place
+from resumable.store.embedded._programs import WAYS_OUT, choose_program
+from resumable.store.embedded._server import _locked, open_embedded
 from tests.store.embedded import pid_of
 from tests.store.servers import PROGRAMS, program
 
@@ -93,9 +93,9 @@ def test_binary_of_the_extra(tmp_path, monkeypatch, system, machine, expected):
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr("platform.system", system.title)
     monkeypatch.setattr("platform.machine", lambda: machine)
-    monkeypatch.setattr(_embedded_programs, "sys", SimpleNamespace(platform=system))
+    monkeypatch.setattr(_programs, "sys", SimpleNamespace(platform=system))
     spec = SimpleNamespace(origin=str(tmp_path / "__init__.py"))
-    monkeypatch.setattr(_embedded_programs, "find_spec", lambda _: spec)
+    monkeypatch.setattr(_programs, "find_spec", lambda _: spec)
     with pytest.raises(ConfigurationError):
         choose_program()
     folder = tmp_path / "_binaries" / expected
@@ -107,8 +107,8 @@ def test_binary_of_the_extra(tmp_path, monkeypatch, system, machine, expected):
 def test_windows(monkeypatch):
     """On Windows the error says at once that there is none, and what else there is."""
     windows = SimpleNamespace(platform="win32")
-    monkeypatch.setattr("resumable.store._embedded.sys", windows)
-    monkeypatch.setattr(_embedded_programs, "sys", windows)
+    monkeypatch.setattr("resumable.store.embedded._server.sys", windows)
+    monkeypatch.setattr(_programs, "sys", windows)
     with pytest.raises(ConfigurationError, match=r"no embedded store on Windows; .*RESUMABLE_URL"):
         open_embedded()
 
@@ -182,8 +182,8 @@ def test_program_that_vanishes(only, home, monkeypatch, name):
     """A program that cannot be run after all is an error of ours, not a stray OSError."""
     del home
     only(name)
-    gone = _embedded_programs.Program(Path("/nonexistent/valkey-server"), (9, 1))
-    monkeypatch.setattr("resumable.store._embedded.choose_program", lambda _: gone)
+    gone = _programs.Program(Path("/nonexistent/valkey-server"), (9, 1))
+    monkeypatch.setattr("resumable.store.embedded._server.choose_program", lambda _: gone)
     with pytest.raises(ConfigurationError, match="does not start: FileNotFoundError"):
         open_embedded()
 
@@ -241,7 +241,7 @@ def test_user_without_a_home(monkeypatch):
 )
 def test_default_home(monkeypatch, platform, environ, expected):
     """RESUMABLE_HOME, else where the platform keeps a user's data; a relative XDG path counts as none."""
-    monkeypatch.setattr(_embedded_places, "sys", SimpleNamespace(platform=platform))
+    monkeypatch.setattr(_places, "sys", SimpleNamespace(platform=platform))
     assert default_home(environ) == Path(expected)
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from resumable import ConfigurationError
-from resumable.store._fleet import Fleet, fault_of
-from resumable.store._places import Node, Primary, Slots
-from resumable.store._redis_cluster import AsyncClusterStore, ClusterStore, aserver_store, server_store
-from resumable.store._redis_routed import AsyncRoutedStore, RoutedStore
+from resumable.store.cluster._places import Node, Primary, Slots
+from resumable.store.cluster._routed import AsyncRoutedStore, RoutedStore
+from resumable.store.cluster._stores import AsyncClusterStore, ClusterStore, aserver_store, server_store
+from resumable.store.cluster._urls import Fleet, fault_of
 
 SECRET = "hunter2"
 

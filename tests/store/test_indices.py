@@ -6,8 +6,8 @@ import pytest
 
 from resumable._core.store_errors import StoreUnavailableError
 from resumable.store import MemoryStore, Status, Vitals
-from resumable.store._commands import sound
-from resumable.store._memory import MemorySessions
+from resumable.store.memory._model import MemorySessions
+from resumable.store.redis._commands import sound
 from resumable.testing import ManualClock
 from resumable.testing._conformance_scene import REQUEST, opened, write
 from tests.store.stores import store_at

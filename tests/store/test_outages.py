@@ -11,8 +11,8 @@ import redis
 
 from resumable._core.store_errors import StoreUnavailableError
 from resumable.store import Append, Appended, Cursor, Grant, Lease, Marker, Opening, Store
-from resumable.store._queries import LONGEST_WAIT
-from resumable.store._redis import AsyncRedisStore
+from resumable.store._records import LONGEST_WAIT
+from resumable.store.redis._stores import AsyncRedisStore
 from resumable.testing._conformance_scene import opened, write
 from tests.store.stores import KEPT, LONG, outcome, store_at, unavailable
 

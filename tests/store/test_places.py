@@ -6,9 +6,9 @@ import pytest
 from redis.crc import key_slot
 
 from resumable.store import Append, Lease, Opening, Status
-from resumable.store._commands import Command, acquire, append, release, renew
 from resumable.store._keys import Keys
-from resumable.store._places import SLOTS, Node, Primary, Slots, key_of, slot_of, stages
+from resumable.store.cluster._places import SLOTS, Node, Primary, Slots, key_of, slot_of, stages
+from resumable.store.redis._commands import Command, acquire, append, release, renew
 
 A, B, C = Node("a", 1), Node("b", 2), Node("c", 3)
 HALVES = [[0, 8191, [b"a", 1, b"id"], [b"x", 9, b"id"]], [8192, 16383, [b"b", 2, b"id", []]]]

@@ -7,8 +7,8 @@ import pytest
 from resumable._core.store_errors import LogRewoundError, StoreUnavailableError
 from resumable.store import Cursor, Recorded
 from resumable.store._keys import Keys
-from resumable.store._poll import LONGEST_PAUSE, SHORTEST_PAUSE, Poll
-from resumable.store._queries import LONGEST_WAIT
+from resumable.store._records import LONGEST_WAIT
+from resumable.store.cluster._poll import LONGEST_PAUSE, SHORTEST_PAUSE, Poll
 
 LOST = StoreUnavailableError("connection", "ConnectionError")
 EVENT = [[b"log", [[b"5-2", [b"d", b"{}"]]]]]

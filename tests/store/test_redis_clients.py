@@ -9,9 +9,9 @@ import pytest
 from redis import exceptions
 
 from resumable._core.errors import ConfigurationError
-from resumable.store._redis import AsyncRedisStore, RedisStore
-from resumable.store._redis_clients import aconnect, connect
-from resumable.store._redis_errors import error_of, map_errors
+from resumable.store.redis._clients import aconnect, connect
+from resumable.store.redis._errors import error_of, map_errors
+from resumable.store.redis._stores import AsyncRedisStore, RedisStore
 
 RESPONSES = {
     "OOM command not allowed when used memory > 'maxmemory'": ("memory", True),

@@ -13,13 +13,13 @@ from resumable.store import Cursor, Status
 from resumable.store._checks import OWN_FIELDS
 from resumable.store._keys import OPAQUE_FIELDS
 from resumable.store._packs import pack_log
-from resumable.store._redis import RedisStore
+from resumable.store.redis._stores import RedisStore
 from resumable.testing import STORE_CHECKS
 from resumable.testing._conformance_scene import opened, write
 from tests.pages import names, read, section, tables
 
 PAGE = read("docs/reference/redis-keys.md")
-SCRIPTS = {path.name: path.read_text() for path in files("resumable.store").joinpath("lua").iterdir()}
+SCRIPTS = {path.name: path.read_text() for path in files("resumable.store.redis").joinpath("lua").iterdir()}
 
 
 def test_every_key_there_is_has_its_row(server):

@@ -16,17 +16,16 @@ from resumable._core.store_errors import (
     StoreUnavailableError,
 )
 from resumable.store import Appended, Cursor, Lease, Marker, Recorded, Status
-from resumable.store._commands import Command, on_the_wire, unknown
-from resumable.store._replies import (
+from resumable.store._chain import check_chain, check_found
+from resumable.store.redis._commands import Command, on_the_wire, unknown
+from resumable.store.redis._replies import (
     accepted,
     appended,
-    check_chain,
-    check_found,
     checkpoint,
     entries,
     looked,
 )
-from resumable.store._scripts import APPEND, HINT
+from resumable.store.redis._scripts import APPEND, HINT
 
 LEASE = Lease("s", "h", 5, 0, 15.0, 60.0)
 FIRST = Marker(5, Status.RUNNING, "h", 0, None)

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from redis.connection import Connection
 from redis.exceptions import NoScriptError, ResponseError
 
-from resumable.store._redis_clients import aconnect, connect
-from resumable.store._redis_wire import _reads_as_list, aexchange, exchange
-from resumable.store._resp import pack, spell
+from resumable.store.redis._clients import aconnect, connect
+from resumable.store.redis._resp import pack, spell
+from resumable.store.redis._wire import _reads_as_list, aexchange, exchange
 
 WORDS = st.one_of(st.text(max_size=40), st.binary(max_size=40), st.integers(-(2**63), 2**63 - 1))
 NAMES = st.sampled_from(["GET", "EVALSHA", "XADD"])  # redis-py splits a command's name at spaces; ours have none

@@ -7,8 +7,8 @@ import re
 import pytest
 import redis
 
-from resumable.store._embedded import open_embedded
 from resumable.store._url import SCHEMES, VARIABLES, parse_url
+from resumable.store.embedded._server import open_embedded
 from tests.pages import names, read, section, tables
 
 PAGE = read("docs/how-to/store.md")

@@ -9,9 +9,9 @@ import fakeredis
 import pytest
 
 from resumable._core.store_errors import StoreError
-from resumable.store import _scripts
-from resumable.store._redis import RedisStore
-from resumable.store._redis_clients import Clients
+from resumable.store.redis import _scripts
+from resumable.store.redis._clients import Clients
+from resumable.store.redis._stores import RedisStore
 from resumable.testing import STORE_CHECKS
 
 # Script, the rule as it stands there, and what is left when it is taken out.

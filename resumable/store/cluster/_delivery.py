@@ -13,18 +13,19 @@ from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
 from resumable._core.store_errors import StoreUnavailableError
+from resumable.store._records import Vitals
+from resumable.store.redis import _scripts
+from resumable.store.redis._commands import on_the_wire
+from resumable.store.redis._queries import PING, vitals
 
-from . import _scripts
-from ._commands import on_the_wire
 from ._places import Node, key_of, slot_of, stages
-from ._queries import PING, vitals
-from ._records import Vitals
 
 if TYPE_CHECKING:
-    from ._commands import Flight
+    from resumable.store.redis._commands import Flight
+    from resumable.store.redis._replies import Replies, Reply
+    from resumable.store.redis._resp import Word
+
     from ._places import Places
-    from ._replies import Replies, Reply
-    from ._resp import Word
 
 T = TypeVar("T")
 

@@ -13,9 +13,10 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
-from ._memory import MemorySessions
-from ._memory_stores import AsyncMemoryStore, MemoryStore
-from ._queries import LONGEST_WAIT
+from resumable.store._records import LONGEST_WAIT
+
+from ._model import MemorySessions
+from ._stores import AsyncMemoryStore, MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

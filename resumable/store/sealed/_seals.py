@@ -17,18 +17,19 @@ import msgspec
 
 from resumable._core.errors import ConfigurationError
 from resumable._core.store_errors import SealedError, StoreError
+from resumable.store._packs import Pack
+from resumable.store._records import Acquired, Append, Checkpoint, Entry, Opening, Recorded
 
 from ._envelopes import MARK, AlteredError, DataKey
-from ._packs import Pack
-from ._records import Acquired, Append, Checkpoint, Entry, Opening, Recorded
-from ._sealed_logs import PLAIN, Key, Plain, open_entries, place_of
+from ._logs import PLAIN, Key, Plain, open_entries, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from resumable.store._packs import Stored
+    from resumable.store._records import Lease
+
     from ._keyring import Keyring
-    from ._packs import Stored
-    from ._records import Lease
 
 T = TypeVar("T")
 Look: TypeAlias = Generator[Sequence[str], "Sequence[Checkpoint | StoreError]", T]

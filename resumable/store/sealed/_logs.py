@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
+from resumable.store._packs import Pack, Piece, events_in
+from resumable.store._records import Entry, Recorded
+
 from ._envelopes import MARK, AlteredError, DataKey
-from ._packs import Pack, Piece, events_in
-from ._records import Entry, Recorded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

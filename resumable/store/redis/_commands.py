@@ -14,10 +14,8 @@ from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
 from resumable._core.store_errors import StoreError
-
-from . import _scripts
-from ._checks import check_append, check_fields, check_holder, check_reason, milliseconds
-from ._records import (
+from resumable.store._checks import check_append, check_fields, check_holder, check_reason, milliseconds
+from resumable.store._records import (
     SCHEMA,
     Acquired,
     Append,
@@ -27,11 +25,13 @@ from ._records import (
     Lease,
     Opening,
 )
+
+from . import _scripts
 from ._replies import Reply, accepted, appended, checkpoint, refusal
 from ._resp import Spelt, Word, spell
 
 if TYPE_CHECKING:
-    from ._keys import Keys
+    from resumable.store._keys import Keys
 
 T = TypeVar("T")
 

@@ -23,7 +23,7 @@ class Script(NamedTuple):
 
 
 def _read(name: str) -> Script:
-    text = files("resumable.store").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
+    text = files("resumable.store.redis").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
     return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 

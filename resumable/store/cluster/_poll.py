@@ -10,18 +10,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from resumable._core.store_errors import StoreError, StoreUnavailableError
-
-from ._commands import Command
-from ._queries import LONGEST_WAIT, following
-from ._records import MAX_EVENTS
+from resumable.store._records import LONGEST_WAIT, MAX_EVENTS
+from resumable.store.redis._commands import Command
+from resumable.store.redis._queries import following
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ._commands import Flight
-    from ._keys import Keys
-    from ._records import Cursor, Entry
-    from ._replies import Replies
+    from resumable.store._keys import Keys
+    from resumable.store._records import Cursor, Entry
+    from resumable.store.redis._commands import Flight
+    from resumable.store.redis._replies import Replies
 
 SHORTEST_PAUSE = 0.01  # [s] Invisible between tokens.
 LONGEST_PAUSE = 0.05  # [s] Of logs where nothing happens.

@@ -18,9 +18,9 @@ from redis.connection import BlockingConnectionPool, parse_url
 from redis.retry import Retry
 
 from resumable._core.errors import ConfigurationError
+from resumable.store._records import LONGEST_WAIT
 
-from ._queries import LONGEST_WAIT
-from ._redis_errors import LOST_CONNECTION
+from ._errors import LOST_CONNECTION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -9,19 +9,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from resumable._core.store_errors import StoreUnavailableError
+from resumable.store._packs import Pack, size_of
+from resumable.store._records import Checkpoint, Status, Upkeep
 
 from . import _scripts
 from ._commands import Command, Plan, run, sound
-from ._packs import Pack, size_of
 from ._queries import look, settle
-from ._records import Checkpoint, Status, Upkeep
 from ._replies import accepted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ._keys import Keys
-    from ._packs import Stored
+    from resumable.store._keys import Keys
+    from resumable.store._packs import Stored
+
     from ._resp import Word
 
 

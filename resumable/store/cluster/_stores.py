@@ -1,4 +1,4 @@
-"""Sessions in a Cluster, in two colours: the store of `_redis_routed`, which waits for many logs by asking."""
+"""Sessions in a Cluster, in two colours: `RoutedStore`, which waits for many logs by asking."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from resumable.store.redis._stores import AsyncRedisStore, RedisStore
+
 from ._delivery import deliver, survey
-from ._fleet import Fleet
 from ._poll import Poll
-from ._redis import AsyncRedisStore, RedisStore
-from ._redis_routed import AsyncRoutedStore, RoutedStore
+from ._routed import AsyncRoutedStore, RoutedStore
+from ._urls import Fleet
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from resumable._core.store_errors import StoreError
-
-    from ._records import Cursor, Entry, Vitals
+    from resumable.store._records import Cursor, Entry, Vitals
 
 
 class ClusterStore(RoutedStore):

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 
 from resumable._core.errors import ConfigurationError
 
-from ._embedded_places import HOME_VARIABLE, Place, make_place, url_of
-from ._embedded_programs import OLDEST, Program, choose_program
+from ._places import HOME_VARIABLE, Place, make_place, url_of
+from ._programs import OLDEST, Program, choose_program
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -23,13 +23,18 @@ from resumable._core.store_errors import (
     SessionNotFoundError,
     StoreError,
 )
-
-from ._checks import check_append, check_fields, check_holder, check_reason, check_session_id, milliseconds
-from ._keys import OPAQUE_FIELDS
-from ._memory_session import MemorySession
-from ._notes import NoteBoard
-from ._packs import Stored, spread
-from ._records import (
+from resumable.store._chain import check_chain
+from resumable.store._checks import (
+    check_append,
+    check_fields,
+    check_holder,
+    check_reason,
+    check_session_id,
+    milliseconds,
+)
+from resumable.store._keys import OPAQUE_FIELDS
+from resumable.store._packs import Stored, spread
+from resumable.store._records import (
     MAX_EVENTS,
     SCHEMA,
     Acquired,
@@ -48,7 +53,9 @@ from ._records import (
     Status,
     Upkeep,
 )
-from ._replies import check_chain
+
+from ._notes import NoteBoard
+from ._session import MemorySession
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

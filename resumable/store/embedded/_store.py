@@ -1,4 +1,4 @@
-"""Sessions in the embedded server: the store of `_redis`, which starts its server again when it has died."""
+"""Sessions in the embedded server: `RedisStore`, which starts its server again when it has died."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 from resumable._core.errors import ConfigurationError
 from resumable._core.store_errors import StoreUnavailableError
-
-from ._redis import AsyncRedisStore, RedisStore
-from ._redis_clients import aconnect, connect
+from resumable.store.redis._clients import aconnect, connect
+from resumable.store.redis._stores import AsyncRedisStore, RedisStore
 
 if TYPE_CHECKING:
     from redis import Redis as Client
     from redis.asyncio import Redis as AsyncClient
 
-    from ._commands import Flight
-    from ._embedded import EmbeddedServer
-    from ._replies import Replies
+    from resumable.store.redis._commands import Flight
+    from resumable.store.redis._replies import Replies
+
+    from ._server import EmbeddedServer
 
 
 class EmbeddedStore(RedisStore):

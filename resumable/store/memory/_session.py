@@ -1,12 +1,12 @@
-"""One session in memory, and what is done for those that nobody writes; pure, as `_memory`."""
+"""One session in memory, and what is done for those that nobody writes; pure, as `_model`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ._packs import Pack, Stored, size_of
-from ._records import Marker, Opening, Status, Upkeep
+from resumable.store._packs import Pack, Stored, size_of
+from resumable.store._records import Marker, Opening, Status, Upkeep
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,19 +15,17 @@ from typing import TYPE_CHECKING, TypeVar
 import anyio
 
 from resumable._core.store_errors import StoreUnavailableError
+from resumable.store._records import LONGEST_WAIT, MAX_EVENTS, Vitals
 
-from ._memory import MemorySessions
+from ._model import MemorySessions
 from ._notes import AsyncMemoryNotes, MemoryNotes
-from ._queries import LONGEST_WAIT
-from ._records import MAX_EVENTS, Vitals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
 
     from resumable._core.store_errors import StoreError
-
-    from ._packs import Stored
-    from ._records import (
+    from resumable.store._packs import Stored
+    from resumable.store._records import (
         Acquired,
         Append,
         Appended,

@@ -16,16 +16,16 @@ from urllib.parse import unquote, urlsplit
 
 from resumable._core.store_errors import SessionNotFoundError, StoreError, StoreUnavailableError
 
-from ._delivery import find
-from ._embedded import open_embedded
-from ._fleet import FLEETS, Fleet
 from ._records import Append, Cursor, Lease, Opening
-from ._redis import RedisStore
-from ._redis_clients import connect
-from ._redis_cluster import server_store
-from ._redis_errors import map_errors
-from ._redis_nodes import Nodes
-from ._redis_routed import RoutedStore
+from .cluster._delivery import find
+from .cluster._nodes import Nodes
+from .cluster._routed import RoutedStore
+from .cluster._stores import server_store
+from .cluster._urls import FLEETS, Fleet
+from .embedded._server import open_embedded
+from .redis._clients import connect
+from .redis._errors import map_errors
+from .redis._stores import RedisStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from redis import Redis as Client
 
     from ._interface import Store
-    from ._replies import Reply
     from ._url import Address
+    from .redis._replies import Reply
 
 T = TypeVar("T")
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ._commands import Command, Flight
-    from ._replies import Reply
-    from ._resp import Word
+    from resumable.store.redis._commands import Command, Flight
+    from resumable.store.redis._replies import Reply
+    from resumable.store.redis._resp import Word
 
 SLOTS = 16384
 

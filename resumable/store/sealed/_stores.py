@@ -10,18 +10,17 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from resumable._core.store_errors import SealedError, SessionConflictError, StoreError
+from resumable.store._records import MAX_EVENTS
 
 from ._notes import AsyncSealedNotes, SealedNotes
-from ._records import MAX_EVENTS
 from ._seals import Seals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ._interface import AsyncStore, Store
-    from ._keyring import Keyring
-    from ._packs import Stored
-    from ._records import (
+    from resumable.store._interface import AsyncStore, Store
+    from resumable.store._packs import Stored
+    from resumable.store._records import (
         Acquired,
         Append,
         Appended,
@@ -36,6 +35,8 @@ if TYPE_CHECKING:
         Upkeep,
         Vitals,
     )
+
+    from ._keyring import Keyring
     from ._seals import Look
 
 T = TypeVar("T")

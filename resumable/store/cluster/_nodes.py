@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ._redis_clients import AsyncClients, Clients, aconnect_to, asettings_of, connect_to, settings_of
+from resumable.store.redis._clients import AsyncClients, Clients, aconnect_to, asettings_of, connect_to, settings_of
 
 if TYPE_CHECKING:
-    from ._fleet import Fleet
     from ._places import Node
+    from ._urls import Fleet
 
 
 class Nodes:

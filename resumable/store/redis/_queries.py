@@ -17,18 +17,18 @@ from resumable._core.store_errors import (
     SessionNotFoundError,
     StoreError,
 )
+from resumable.store._chain import check_chain, check_found
+from resumable.store._keys import OPAQUE_FIELDS, Keys
+from resumable.store._records import LONGEST_WAIT, MAX_EVENTS, Cancels, Checkpoint, Cursor, Entry, Status, Vitals
 
 from . import _scripts
 from ._commands import CONTROL_KEPT, Command, Plan, finish_hint, orphan_hint, run, sound
-from ._keys import OPAQUE_FIELDS, Keys
-from ._records import MAX_EVENTS, Cancels, Checkpoint, Cursor, Entry, Status, Vitals
-from ._replies import Reply, check_chain, check_found, entries, entry_id, looked
+from ._replies import Reply, entries, entry_id, looked
 from ._resp import Spelt, spell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-LONGEST_WAIT = 5.0  # [s] So that a connection that died without a word is noticed soon.
 _PAGE = 100  # sessions looked at in one flight of a listing
 _WAKE_TTL = 60_000  # [ms]
 

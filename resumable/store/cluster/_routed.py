@@ -1,5 +1,5 @@
 """
-Sessions in Redis or Valkey behind Sentinels, in two colours: the store of `_redis`, which finds its server by itself.
+Sessions in Redis or Valkey behind Sentinels, in two colours: `RedisStore`, which finds its server by itself.
 
 What differs between the colours is `await`; every decision is in `_delivery`.
 """
@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from redis.exceptions import AskError, MovedError, NoScriptError
 
 from resumable._core.store_errors import StoreUnavailableError
+from resumable.store.redis._errors import error_of
+from resumable.store.redis._stores import AsyncRedisStore, RedisStore
 
 from ._delivery import Barrier, Pause, Redirect, Unknown, deliver
+from ._nodes import AsyncNodes, Nodes
 from ._places import Node
-from ._redis import AsyncRedisStore, RedisStore
-from ._redis_errors import error_of
-from ._redis_nodes import AsyncNodes, Nodes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,10 +26,11 @@ if TYPE_CHECKING:
     from redis import Redis as Client
     from redis.asyncio import Redis as AsyncClient
 
-    from ._commands import Flight
+    from resumable.store.redis._commands import Flight
+    from resumable.store.redis._replies import Replies, Reply
+
     from ._delivery import Answer, Delivery, Parcel, Round
-    from ._fleet import Fleet
-    from ._replies import Replies, Reply
+    from ._urls import Fleet
 
 T = TypeVar("T")
 

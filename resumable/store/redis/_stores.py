@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, TypeVar
 from redis.exceptions import NoScriptError
 
 from resumable._core.store_errors import StoreUnavailableError
+from resumable.store._keys import Keys
+from resumable.store._records import MAX_EVENTS
 
 from . import _commands, _queries, _upkeep
+from ._clients import aconnect, connect
 from ._commands import on_the_wire, unknown
-from ._keys import Keys
+from ._errors import error_of, map_errors
 from ._notes import AsyncRedisNotes, RedisNotes
-from ._records import MAX_EVENTS
-from ._redis_clients import aconnect, connect
-from ._redis_errors import error_of, map_errors
-from ._redis_wire import aexchange, exchange
+from ._wire import aexchange, exchange
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,10 +29,8 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis as AsyncClient
 
     from resumable._core.store_errors import StoreError
-
-    from ._commands import Flight, Plan
-    from ._packs import Stored
-    from ._records import (
+    from resumable.store._packs import Stored
+    from resumable.store._records import (
         Acquired,
         Append,
         Appended,
@@ -47,7 +45,9 @@ if TYPE_CHECKING:
         Upkeep,
         Vitals,
     )
-    from ._redis_clients import AsyncClients, Clients
+
+    from ._clients import AsyncClients, Clients
+    from ._commands import Flight, Plan
     from ._replies import Replies
     from ._resp import Word
 

@@ -1,0 +1,1 @@
+"""Sessions behind a Cluster or Sentinels: where keys are, and how flights reach them."""
