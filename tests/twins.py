@@ -75,7 +75,7 @@ TWINS: tuple[tuple[str, str, str], ...] = (
     *(("store/_interface.py", f"Store.{name}", f"AsyncStore.{name}") for name in STORE_METHODS),
     *(("store/memory/_stores.py", f"MemoryStore.{name}", f"AsyncMemoryStore.{name}") for name in STORE_METHODS),
     *(
-        ("store/sealed/_stores.py", f"SealedStore.{name}", f"AsyncSealedStore.{name}")
+        ("store/encrypted/_stores.py", f"SealedStore.{name}", f"AsyncSealedStore.{name}")
         for name in (*STORE_METHODS, "_look")
     ),
     *(
@@ -98,7 +98,7 @@ TWINS: tuple[tuple[str, str, str], ...] = (
             ("", "Notes"),
             ("memory/", "MemoryNotes"),
             ("redis/", "RedisNotes"),
-            ("sealed/", "SealedNotes"),
+            ("encrypted/", "SealedNotes"),
         )
         for name in NOTE_METHODS
     ),
@@ -127,13 +127,13 @@ COLOURED = (
     "store/_notes.py",
     "store/memory/_notes.py",
     "store/redis/_notes.py",
-    "store/sealed/_notes.py",
+    "store/encrypted/_notes.py",
     "store/redis/_stores.py",
     "store/cluster/_stores.py",
     "store/cluster/_nodes.py",
     "store/cluster/_routed.py",
     "store/redis/_wire.py",
-    "store/sealed/_stores.py",
+    "store/encrypted/_stores.py",
     "sessions/_upkeep.py",
     "_recording/_recorded_async.py",
 )

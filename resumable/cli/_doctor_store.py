@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from resumable._core.errors import ConfigurationError
 from resumable.cli._doctor_findings import Finding, Level
 from resumable.store._url import find_address
-from resumable.store.sealed._keyring import find_keys
+from resumable.store.encrypted._keyring import find_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

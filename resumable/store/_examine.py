@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from resumable._core.store_errors import SessionNotFoundError, StoreError, StoreUnavailableError
 
-from ._records import Append, Cursor, Lease, Opening
+from ._records import Append, Cursor, Lease, Marker, Opening, Status, Upkeep
 from .cluster._delivery import find
 from .cluster._nodes import Nodes
 from .cluster._routed import RoutedStore
@@ -232,11 +232,15 @@ def _steps(store: Store) -> Iterator[Step]:
         "request": lambda: store.request(name),
         "list": lambda: store.list(limit=1),
         "due": lambda: store.due(1),
+        "claim": lambda: store.claim(Upkeep.ORPHANED, hold=_TTL, principal=name, limit=1),
+        "note": lambda: store.note(name, b"", 0.001),  # Nothing is to stay behind.
+        "notes": lambda: store.notes([name]),
         "wait_cancelled": lambda: store.wait_cancelled(store.wait_cancelled(None, 0).cursor, 0.001),
         "cancel": lambda: store.cancel(name, "tried"),
         # On a session that is not there: a sweeper must not find one without a holder.
         "release": lambda: store.release(nobody),
         "orphan": lambda: store.orphan(nobody.session_id),
+        "compact": lambda: store.compact(nobody.session_id, [Marker(1, Status.COMPLETE, "", 0, None)]),
         "delete": lambda: (store.delete(nobody.session_id), store.delete(name)),  # The first has left a hint.
     }
     for operation, call in calls.items():

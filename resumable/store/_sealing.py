@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from resumable._core.errors import ConfigurationError
 
 from ._url import aopen_store, open_store
-from .sealed._keyring import VARIABLE, Keyring, find_keys
-from .sealed._stores import AsyncSealedStore, SealedStore
+from .encrypted._keyring import VARIABLE, Keyring, find_keys
+from .encrypted._stores import AsyncSealedStore, SealedStore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

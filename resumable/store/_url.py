@@ -17,9 +17,9 @@ from resumable._core.errors import ConfigurationError
 
 from .cluster._urls import FLEETS, fault_of
 from .embedded._server import open_embedded
+from .encrypted._keyring import find_keys
+from .encrypted._stores import AsyncSealedStore, SealedStore
 from .memory._shared import AsyncSharedMemoryStore, SharedMemoryStore
-from .sealed._keyring import find_keys
-from .sealed._stores import AsyncSealedStore, SealedStore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -17,9 +17,9 @@ from resumable import SealedError, Sessions
 from resumable._core.store_errors import LogLostError, StoreUnavailableError
 from resumable.store import MAX_EVENTS, Cursor, Entry, Marker, Pack, Recorded, Status, Store, _packs, sealed
 from resumable.store._packs import Piece, events_in, pack_log, size_of, spread
+from resumable.store.encrypted._envelopes import MARK, AlteredError, DataKey
+from resumable.store.encrypted._logs import open_entries, place_of
 from resumable.store.redis._stores import RedisStore
-from resumable.store.sealed._envelopes import MARK, AlteredError, DataKey
-from resumable.store.sealed._logs import open_entries, place_of
 from resumable.testing._conformance_scene import opened, until, write
 
 if TYPE_CHECKING:

@@ -23,10 +23,10 @@ from resumable.store import (
     asealed,
     sealed,
 )
+from resumable.store.encrypted._keyring import Keyring, find_keys
+from resumable.store.encrypted._seals import CLEAR, RESERVED
+from resumable.store.encrypted._stores import SealedStore
 from resumable.store.redis._stores import AsyncRedisStore, RedisStore
-from resumable.store.sealed._keyring import Keyring, find_keys
-from resumable.store.sealed._seals import CLEAR, RESERVED
-from resumable.store.sealed._stores import SealedStore
 from resumable.testing import STORE_CHECKS
 from resumable.testing._conformance_portal import in_portal
 from resumable.testing._conformance_scene import REQUEST, events, opened, write
@@ -298,7 +298,7 @@ def test_only_books_stay_readable():
 
 def test_many_sessions_are_more_than_are_remembered(monkeypatch):
     """A session whose key was forgotten meanwhile is looked at again."""
-    monkeypatch.setattr("resumable.store.sealed._seals._KEPT", 1)
+    monkeypatch.setattr("resumable.store.encrypted._seals._KEPT", 1)
     store = sealed(MemoryStore(), OLD)
     leases = [opened(store, name) for name in "abc"]
     for lease in leases:

@@ -10,9 +10,9 @@ import pytest
 from resumable import ConfigurationError
 from resumable.store import AsyncMemoryStore, MemoryStore, asealed, sealed
 from resumable.store._url import aopen_store, open_store
-from resumable.store.sealed._keyring import VARIABLE, find_keys
-from resumable.store.sealed._seals import CLEAR
-from resumable.store.sealed._stores import AsyncSealedStore, SealedStore
+from resumable.store.encrypted._keyring import VARIABLE, find_keys
+from resumable.store.encrypted._seals import CLEAR
+from resumable.store.encrypted._stores import AsyncSealedStore, SealedStore
 from tests.pages import names, read, section, tables
 
 ONE, TWO = bytes(range(224, 256)), b"two" * 10 + b"22"
@@ -85,7 +85,7 @@ def test_a_refusal_shows_no_key(keys, problem):
 def test_without_the_extra(monkeypatch):
     """Without the package, keys are refused with the command that installs it; without keys nothing is missing."""
     monkeypatch.setattr(
-        "resumable.store.sealed._keyring.find_spec", lambda name: None if name == "cryptography" else find_spec(name)
+        "resumable.store.encrypted._keyring.find_spec", lambda name: None if name == "cryptography" else find_spec(name)
     )
     with pytest.raises(ConfigurationError, match=r"pip install 'resumable-anthropic\[crypto\]'"):
         find_keys({"a": ONE}, {})
