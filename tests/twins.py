@@ -72,6 +72,7 @@ TWINS: tuple[tuple[str, str, str], ...] = (
     ("middleware/_wire.py", "SDKWire.open", "AsyncSDKWire.open"),
     ("middleware/_wire.py", "SDKWire._ended", "AsyncSDKWire._ended"),
     ("middleware/_wire.py", "SDKWire.close", "AsyncSDKWire.close"),
+    ("middleware/_wire.py", "SDKWire._finish", "AsyncSDKWire._finish"),
     *(("store/_interface.py", f"Store.{name}", f"AsyncStore.{name}") for name in STORE_METHODS),
     *(("store/memory/_stores.py", f"MemoryStore.{name}", f"AsyncMemoryStore.{name}") for name in STORE_METHODS),
     *(
@@ -162,6 +163,7 @@ SYNC_WORDS = {
     "AsyncDesk": "Desk",
     "AsyncDriver": "Driver",
     "AsyncFollower": "Follower",
+    "AsyncGeneratorType": "GeneratorType",
     "AsyncIterator": "Iterator",
     "AsyncNote": "Note",
     "AsyncJournal": "Journal",
@@ -173,6 +175,7 @@ SYNC_WORDS = {
     "__anext__": "__next__",
     "_aask": "_ask",
     "aclose": "close",
+    "ag_running": "gi_running",
     "acompact": "compact",
     "aclosing": "closing",
     "_async_body": "_body",

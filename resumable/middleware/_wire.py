@@ -11,7 +11,7 @@ import copy
 import math
 import time
 from contextlib import contextmanager, nullcontext
-from types import AsyncGeneratorType
+from types import AsyncGeneratorType, GeneratorType
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import anthropic
@@ -26,7 +26,7 @@ from resumable.middleware._bedrock import AsyncDecoded, Decoded, is_binary
 from resumable.middleware._errors import as_sdk_error
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Generator, Iterable
+    from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Generator, Iterable, Iterator
     from contextlib import AbstractContextManager
 
     from resumable._core.errors import AttemptError, RecoveryError
@@ -176,6 +176,7 @@ class SDKWire(Plug):
     def __init__(self, request: anthropic.APIRequest, call_next: anthropic.CallNext, **options: Any) -> None:  # noqa: ANN401  # Reason: they are `Plug`'s
         super().__init__(request, **options)
         self._call_next = call_next
+        self._body: Iterator[bytes] | None = None
         self.read: Callable[[], bytes] = self._ended
 
     def open(self, action: Open) -> str | None:
@@ -194,7 +195,7 @@ class SDKWire(Plug):
                     response.close()
                     body = self._lose(response, error)
                 raise _failures.of_status(response.status_code, response.headers, body)
-        body = iter(_body(response))
+        self._body = body = iter(_body(response))
         self.read = (Decoded(body) if is_binary(response) else body).__next__
         return self._adopt(self.answer)
 
@@ -205,7 +206,16 @@ class SDKWire(Plug):
         response = self._response
         if response is not None and not self._break():
             self._response, self.guard = None, UNGUARDED
-            response.close()
+            try:
+                response.close()
+            finally:
+                self._finish()
+
+    def _finish(self) -> None:
+        """End the generator of a body that was not read to its end."""
+        body, self._body = self._body, None
+        if isinstance(body, GeneratorType) and not body.gi_running:  # Where a thread is in it, that thread ends it.
+            body.close()
 
 
 class AsyncSDKWire(Plug):
