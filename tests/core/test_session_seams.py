@@ -188,6 +188,16 @@ def test_whitespace_at_the_cut_is_neither_lost_nor_doubled(hold):
         assert rig.text == HEAD + TAIL
 
 
+@pytest.mark.parametrize(("hold", "blocks"), [(DEFAULT_HOLD, [TAIL]), (DEFAULT_HOLD - {"text_edge"}, ["", TAIL])])
+def test_a_text_block_without_text_is_delivered_only_to_who_asks_for_it(hold, blocks):
+    """Cut right behind its start, a block that was held leaves nothing; one that was delivered stays, and is empty."""
+    rig = Rig(hold=frozenset(hold))
+    rig.begin(start(), block(0))
+    rig.lose()
+    rig.begin(answer(TAIL))
+    assert [one.text for one in rig.message.blocks] == blocks
+
+
 def test_surfaced_text_is_cut_at_the_caller_s_limit():
     """An allowance for unseen thinking must not become text beyond the limit, the error of the estimate apart."""
     rig = Rig(max_tokens=10, thinking={"type": "adaptive"})
