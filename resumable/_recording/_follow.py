@@ -11,7 +11,7 @@ from collections import deque
 from copy import copy
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeAlias
 
-from resumable._core.store_errors import CursorError, LogRewoundError, StoreError, StoreUnavailableError
+from resumable._core.store_errors import CursorError, LogLostError, LogRewoundError, StoreError, StoreUnavailableError
 from resumable.store import MAX_EVENTS, Checkpoint, Marker, Recorded, Status
 
 from ._hub import backoff
@@ -104,6 +104,9 @@ class _Course:
         self._is_closed = False
         self._failures = 0
         self._failing_since = 0.0
+        self._doubts = 0
+        self._doubting_since = 0.0
+        self._is_in_doubt = False  # whether the checkpoint says "over" behind a log that does not
 
     def _receive(self, delivery: Delivery) -> None:
         """Take what the hub brought."""
@@ -116,6 +119,7 @@ class _Course:
         if not entries:
             return
         self._ready.extend(entries)
+        self._doubts = 0
         last = entries[-1]
         self._fetched, self._is_given = last.cursor, True
         self._seq = last.seq if isinstance(last, Recorded) else last.base
@@ -163,11 +167,36 @@ class _Course:
         if isinstance(hint, Exception):
             raise copy(hint) from hint
         if hint.status.is_over:
-            self._is_over = True
+            self._is_over = self._may_be_at_end
+            self._is_in_doubt = not self._is_over
             return False
         self._ready.append(Lapse(hint.lease_left, hint.holder, hint.status))
         self._feed.is_told = True
         return True
+
+    @property
+    def _may_be_at_end(self) -> bool:
+        """Whether the cursor may be that of the end: a marker that this reader did not get from the log itself."""
+        return not self._is_given and self._fetched is not None and self._fetched.seq == 0
+
+    def _doubt(self, now: float) -> float:
+        """
+        Bear that checkpoint and log disagree on the end: in a failover they may be of two servers.
+
+        Returns:
+            [s] How long to wait before both are asked again.
+
+        Raises:
+            LogLostError: They still do at the end of patience.
+        """
+        self._is_in_doubt = False
+        self._doubts += 1
+        if self._doubts == 1:
+            self._doubting_since = now
+        if now - self._doubting_since >= self.patience:
+            self._doubts = 0
+            raise LogLostError(self.session_id, "log")
+        return backoff(self._doubts)
 
     def _bear(self, lost: StoreUnavailableError, now: float) -> float:
         """
@@ -255,6 +284,8 @@ class Follower(_Course):
         if self._settle(self._read()):
             self._is_tailing = True
             self._hub.join(self._feed)
+        elif self._is_in_doubt:
+            self._hub.clock.sleep(self._doubt(self._hub.clock.now()))
 
     def _read(self) -> Sequence[Entry]:
         while True:
@@ -321,6 +352,8 @@ class AsyncFollower(_Course):
         if self._settle(await self._read()):
             self._is_tailing = True
             await self._hub.join(self._feed)
+        elif self._is_in_doubt:
+            await self._hub.clock.asleep(self._doubt(self._hub.clock.now()))
 
     async def _read(self) -> Sequence[Entry]:
         while True:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import structs
 
-from resumable._core.store_errors import SessionNotFoundError, StoreUnavailableError
-from resumable.store import AsyncMemoryStore, MemoryStore
+from resumable._core.store_errors import LogLostError, SessionNotFoundError, StoreUnavailableError
+from resumable.store import AsyncMemoryStore, MemoryStore, Status
 from resumable.testing import ManualClock
 from resumable.testing._conformance_scene import until
 from tests.recording.scenes import Author, Reader, of_the_log, scene_of
@@ -160,3 +161,48 @@ def test_a_bug_is_told_to_everybody(colour):
         assert [type(reader.failure()) for reader in readers] == [ZeroDivisionError] * 3
         author.do("end")
         assert Reader(scene.follow()).result() == author.log
+
+
+def torn(looks: list[int]):
+    """Make both kinds of stores whose checkpoints say "complete" for so many looks, whatever the log says."""
+
+    def tear(told):
+        looks[0] -= 1
+        return told if looks[0] < 0 else [structs.replace(one, status=Status.COMPLETE) for one in told]
+
+    class Torn(MemoryStore):
+        def look(self, *args, **options):
+            return tear(super().look(*args, **options))
+
+    class AsyncTorn(AsyncMemoryStore):
+        async def look(self, *args, **options):
+            return tear(await super().look(*args, **options))
+
+    return Torn, AsyncTorn
+
+
+@COLOURS
+def test_an_end_that_the_log_does_not_hold_is_none(colour):
+    """In a failover the checkpoint may be another server's: a reader ends where the log does, and no sooner."""
+    looks = [3]
+    with scene_of(colour, torn(looks)) as scene:
+        author = Author(scene)
+        author.write(2)
+        reader = Reader(scene.follow())
+        reader.wait_for_count(3)
+        until(lambda: looks[0] < 0)
+        author.write(3)
+        author.do("end")
+        assert of_the_log(reader.result()) == author.log
+
+
+@COLOURS
+def test_an_end_that_the_log_never_holds_is_an_error(colour):
+    """Where checkpoint and log disagree for as long as patience lasts, half of the session is gone."""
+    clock = ManualClock(1000.0)
+    with scene_of(colour, torn([10_000]), clock=clock) as scene:
+        author = Author(scene, lease=1000.0)
+        author.write(2)
+        failure = Reader(scene.follow(patience=30.0)).failure()
+        assert isinstance(failure, LogLostError)
+        assert clock.now() >= 1030.0
