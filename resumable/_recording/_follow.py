@@ -167,17 +167,18 @@ class _Course:
         if isinstance(hint, Exception):
             raise copy(hint) from hint
         if hint.status.is_over:
-            self._is_over = self._may_be_at_end
+            self._is_over = self._may_be_at_end(hint)
             self._is_in_doubt = not self._is_over
             return False
         self._ready.append(Lapse(hint.lease_left, hint.holder, hint.status))
         self._feed.is_told = True
         return True
 
-    @property
-    def _may_be_at_end(self) -> bool:
-        """Whether the cursor may be that of the end: a marker that this reader did not get from the log itself."""
-        return not self._is_given and self._fetched is not None and self._fetched.seq == 0
+    def _may_be_at_end(self, there: Checkpoint) -> bool:
+        """Whether the cursor may be that of the end: a marker, the last one, and not seen to be another by itself."""
+        if self._is_given or self._fetched is None or self._fetched.seq != 0:
+            return False
+        return there.marker in {0, self._fetched.token}
 
     def _doubt(self, now: float) -> float:
         """

@@ -186,6 +186,8 @@ class Checkpoint(msgspec.Struct, frozen=True):
         schema: Version of what was written, `<major>` or `<major>.<minor>`.
         fields: All other fields: those of the layer above, and of versions to come.
         is_compact: Whether its log is in packs; its readers see no difference.
+        marker: Token of the last marker in its log: where the session is over, that of its end. 0 where the store
+            does not say.
     """
 
     session_id: str
@@ -204,6 +206,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
     schema: str
     fields: Mapping[str, bytes]
     is_compact: bool = False
+    marker: int = 0
 
     @property
     def is_held(self) -> bool:

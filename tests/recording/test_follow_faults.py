@@ -168,7 +168,11 @@ def torn(looks: list[int]):
 
     def tear(told):
         looks[0] -= 1
-        return told if looks[0] < 0 else [structs.replace(one, status=Status.COMPLETE) for one in told]
+        return (
+            told
+            if looks[0] < 0
+            else [structs.replace(one, status=Status.COMPLETE, marker=one.marker + 1) for one in told]
+        )
 
     class Torn(MemoryStore):
         def look(self, *args, **options):
@@ -194,6 +198,19 @@ def test_an_end_that_the_log_does_not_hold_is_none(colour):
         author.write(3)
         author.do("end")
         assert of_the_log(reader.result()) == author.log
+
+
+@COLOURS
+def test_a_marker_is_not_the_end_because_a_reader_begins_behind_it(colour):
+    """Who goes on behind the marker of a takeover ends where the log does, too."""
+    looks = [3]
+    with scene_of(colour, torn(looks)) as scene:
+        author = Author(scene)
+        reader = Reader(scene.follow(after=author.log[0].cursor))
+        until(lambda: looks[0] < 0)
+        author.write(3)
+        author.do("end")
+        assert of_the_log(reader.result()) == author.log[1:]
 
 
 @COLOURS

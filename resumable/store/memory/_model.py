@@ -347,6 +347,7 @@ class MemorySessions:
             schema=str(SCHEMA),
             fields={name: value for name, value in session.fields.items() if name not in leave},
             is_compact=session.is_compact,
+            marker=session.marker,
         )
 
     @staticmethod
