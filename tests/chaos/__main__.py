@@ -22,11 +22,17 @@ FORGETFUL = 60  # first seed of the storms in which a crash takes some of what w
 
 
 def storm_of(seed: int, ground: Ground = Ground.SERVER) -> tuple[Plan, str]:
-    """Draw the storm of a seed, and the program it breaks over."""
+    """
+    Draw the storm of a seed, and the program it breaks over.
+
+    Where the clock steps that is Valkey: Debian's Redis, whose allocator asks for the time before `libfaketime` is
+    ready, does not come up under it.
+    """
     forgets = 60_000 if seed >= FORGETFUL and ground is Ground.SERVER else 0
     appendfsync = "everysec" if forgets or seed % 3 == 2 else "always"
     plan = draw(seed, WAYS[seed % len(WAYS)], appendfsync, forgets=forgets, ground=ground)
-    return plan, PROGRAMS[seed // len(WAYS) % len(PROGRAMS)]
+    program = PROGRAMS[0] if ground is Ground.CLOCK else PROGRAMS[seed // len(WAYS) % len(PROGRAMS)]
+    return plan, program
 
 
 def campaign(storms: int, first: int = 0, ground: Ground = Ground.SERVER) -> tuple[Counter[str], list[str]]:
