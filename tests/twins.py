@@ -83,6 +83,10 @@ TWINS: tuple[tuple[str, str, str], ...] = (
         ("store/redis/_stores.py", f"RedisStore.{name}", f"AsyncRedisStore.{name}")
         for name in (*STORE_METHODS, "_drive", "_send", "_exchange")
     ),
+    *(
+        ("_recording/_late.py", f"Late.{name}", f"AsyncLate.{name}")
+        for name in ("write", "end", "release", "try_open", "_open", "_hand_over")
+    ),
     ("store/redis/_wire.py", "exchange", "aexchange"),
     ("store/redis/_wire.py", "_ask", "_aask"),
     *(
@@ -122,6 +126,7 @@ COLOURED = (
     "middleware/_wire.py",
     "_recording/_flight.py",
     "_recording/_journal.py",
+    "_recording/_late.py",
     "_recording/_keeper.py",
     "store/_interface.py",
     "store/memory/_stores.py",
@@ -150,6 +155,10 @@ SINGLE: dict[str, str] = {
             for name in ("close", "_keep", "_listen", "_is_needed", "_change")
         ),
         "a condition of threads is not an event of a loop",
+    ),
+    **dict.fromkeys(
+        (f"_recording/_late.py::AsyncReception.{name}" for name in ("close", "_run")),
+        "a thread is told to end, a task is cancelled",
     ),
     "sessions/_upkeep.py::AsyncSweeper._each": "threads of a pool are not tasks behind a semaphore",
     "sessions/_upkeep.py::AsyncSweeper._each.one": "threads of a pool are not tasks behind a semaphore",

@@ -106,7 +106,7 @@ class Report(msgspec.Struct):
         saved_tokens: [tokens] Output that continuing spared, an estimate: what had been delivered at each
             seam, and would have been produced again by starting over.
         unkept: Why no store holds the session though one was to: `reason` of the `StoreUnavailableError` that was
-            met when it was opened; `None` otherwise.
+            met when it began; `None` otherwise, and again as soon as it is kept.
     """
 
     session_id: str

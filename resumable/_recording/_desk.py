@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ._flight import AsyncFlight, Flight
 from ._hub import AsyncHub, Hub
 from ._keeper import AsyncKeeper, Keeper
+from ._late import AsyncReception, Reception
 from ._roster import Vigil
 from ._rules import PATIENCE
 
@@ -40,6 +41,7 @@ class Desk:
         flight: Writes for everybody.
         keeper: Keeps everybody's leases.
         hub: Reads for everybody.
+        reception: Opens sessions that could not be opened while the store was away.
     """
 
     def __init__(self, store: Store, *, now: Callable[[], float] = time.monotonic) -> None:
@@ -49,6 +51,7 @@ class Desk:
         self.flight = Flight(store, self.vigil, now)
         self.keeper = Keeper(store, self.vigil, now)
         self.hub = Hub(store)
+        self.reception = Reception()
         self._users = 0
         _SHARED.all.add(self)
 
@@ -73,12 +76,14 @@ class Desk:
             if self._users > 0:
                 return
             _SHARED.desks.pop(id(self.store), None)
+        self.reception.close()
         self.flight.flush(PATIENCE)
         self.keeper.close()
         self.hub.close()
 
     def disown(self) -> None:
         """Let go in a forked child, which owns nothing."""
+        self.reception.disown()
         self.flight.disown()
         self.keeper.disown()
 
@@ -94,6 +99,7 @@ class AsyncDesk:
         self.flight = AsyncFlight(store, self.vigil, now)
         self.keeper = AsyncKeeper(store, self.vigil, now)
         self.hub = AsyncHub(store)
+        self.reception = AsyncReception()
         self._users = 0
         _SHARED.all.add(self)
 
@@ -115,12 +121,14 @@ class AsyncDesk:
             if self._users > 0:
                 return
             _SHARED.adesks.pop((id(self.store), id(self.loop)), None)
+        await self.reception.close()
         await self.flight.flush(PATIENCE)
         await self.keeper.close()
         await self.hub.close()
 
     def disown(self) -> None:
         """As `Desk.disown`."""
+        self.reception.disown()
         self.flight.disown()
         self.keeper.disown()
 

@@ -88,6 +88,11 @@ class _Holder:
         """Why somebody asked the session to stop; `None` if nobody did."""
         return self._ledger.cancel_reason
 
+    def begin_late(self, since: float, events: int) -> None:
+        """Note that the caller has so many events *since* [s] then, all of which are about to be written."""
+        with self._hears.guard:
+            self._ledger.begin_late(since, events)
+
     @property
     def on_cancel(self) -> Callable[[], object] | None:
         """

@@ -151,6 +151,11 @@ class Ledger:
         self._count += 1
         self._weigh(size)
 
+    def begin_late(self, since: float, events: int) -> None:
+        """Note that the caller has so many events *since* [s] then, and that the log holds none of them yet."""
+        self._degraded_at, self._delivered = since, events
+        self._gap = Gap(outages=1, events=events)
+
     def leave(self, now: float) -> int:
         """Take nothing more on; give the number of the last write."""
         if self._closed_at is None:

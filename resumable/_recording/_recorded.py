@@ -15,7 +15,13 @@ from resumable._core.errors import ResumableError
 from resumable._core.report import Report
 from resumable._core.retry import is_credential_refusal
 from resumable._core.states import State
-from resumable._core.store_errors import FencedError, LeaseHeldError, SessionEndedError, StoreError
+from resumable._core.store_errors import (
+    FencedError,
+    LeaseHeldError,
+    SessionEndedError,
+    StoreError,
+    StoreUnavailableError,
+)
 from resumable._drive import SystemClock
 from resumable.store import Marker, Status
 from resumable.store import Recorded as Event
@@ -24,6 +30,7 @@ from ._events import Past, events_of, frame_of, is_last
 from ._fields import attempt_fields, attempts_of, block_fields, end_fields
 from ._follow import Follower, Lapse
 from ._journal import Journal
+from ._late import Late, may_flow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,7 +68,7 @@ class Recorded:
         self._opening = opening
         self._terms = terms
         self._make = produce
-        self._journal: Journal | None = None
+        self._journal: Journal | Late | None = None
         self._driver: Driver | None = None
         self._follower: Follower | None = None
         self._past = Past()
@@ -90,8 +97,13 @@ class Recorded:
         Raises:
             StoreError: There is none either, and upstream was not asked.
         """
-        self._acquire()
-        if self._journal is None or self._journal.acquired.last_seq:
+        try:
+            self._acquire()
+        except StoreUnavailableError as away:
+            if not may_flow(away, self._terms.store_outage):
+                raise
+            self._begin_late(away)
+        if self._journal is None or (self._journal.acquired and self._journal.acquired.last_seq):
             self._follow_log()
             return None
         self._go_on()
@@ -137,9 +149,17 @@ class Recorded:
         journal.on_lost = self._lose
         return 0.0
 
+    def _begin_late(self, away: StoreUnavailableError) -> None:
+        """Let the stream flow, and have its session opened as soon as the store is back."""
+        self.report.unkept = away.reason
+        _log.warning("resumable.session_not_kept session=%s reason=%s", self.report.session_id, away.reason)
+        self._journal = late = Late(self._desk, self._opening, self._terms, self.report)
+        late.on_cancel, late.on_lost = self._stop, self._lose
+        self._desk.reception.admit(late)
+
     def _follow(self) -> bytes:
         """Read what the log holds next; where nobody writes it any more, become its writer."""
-        if self._journal is not None and self._past.seq >= self._journal.acquired.last_seq:
+        if self._journal is not None and self._journal.acquired and self._past.seq >= self._journal.acquired.last_seq:
             return self._go_on()
         assert self._follower is not None  # Invariant: without a driver, the log is read.
         entry = next(self._follower)
@@ -183,7 +203,7 @@ class Recorded:
         assert self._journal is not None  # Invariant: only who holds the lease writes.
         if self._follower is not None:
             self._follower.close()
-        before = self._journal.acquired.checkpoint
+        before = self._journal.acquired.checkpoint if self._journal.acquired else None
         now = self._desk.now()
         attempts = [] if before is None else attempts_of(before.fields, now)
         driver, out = self._make(self.report, self._past, attempts, self._note)

@@ -14,10 +14,10 @@ from weakref import WeakKeyDictionary
 from resumable._core.errors import ConfigurationError
 from resumable._core.report import Report
 from resumable._core.store_errors import StoreUnavailableError
-from resumable._recording._context import Named, is_resumed, next_named, principal_or
+from resumable._recording._context import Named, next_named, principal_or
 from resumable._recording._desk import AsyncDesk, Desk
 from resumable._recording._fields import Request, opening_fields
-from resumable._recording._roster import is_known
+from resumable._recording._late import may_flow
 from resumable.store import Opening
 from resumable.store._url import aopen_store, find_address, open_store
 
@@ -103,9 +103,7 @@ class Keeping:
 
     def unkept(self, refusal: StoreError, session_id: str) -> Report | None:
         """Begin the report of a stream that flows though its session could not be opened; `None` where it must not."""
-        if self.terms.store_outage != "degrade" or not isinstance(refusal, StoreUnavailableError):
-            return None
-        if is_resumed() or is_known(refusal):  # There is an answer, or half of one, under this name.
+        if not isinstance(refusal, StoreUnavailableError) or not may_flow(refusal, self.terms.store_outage):
             return None
         _log.warning("resumable.session_not_kept session=%s reason=%s", session_id, refusal.reason)
         return Report(session_id, unkept=refusal.reason)
