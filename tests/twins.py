@@ -184,7 +184,6 @@ SYNC_WORDS = {
     "__anext__": "__next__",
     "_aask": "_ask",
     "aclose": "close",
-    "ag_running": "gi_running",
     "acompact": "compact",
     "aclosing": "closing",
     "_async_body": "_body",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from types import AsyncGeneratorType, GeneratorType
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -214,8 +214,9 @@ class SDKWire(Plug):
     def _finish(self) -> None:
         """End the generator of a body that was not read to its end."""
         body, self._body = self._body, None
-        if isinstance(body, GeneratorType) and not body.gi_running:  # Where a thread is in it, that thread ends it.
-            body.close()
+        if isinstance(body, GeneratorType):
+            with suppress(RuntimeError, ValueError):  # Where a thread is in it, that thread ends it.
+                body.close()
 
 
 class AsyncSDKWire(Plug):
@@ -292,8 +293,9 @@ class AsyncSDKWire(Plug):
     async def _finish(self) -> None:
         """End the generator of a body that was not read to its end: trio lets no garbage collector do that quietly."""
         body, self._body = self._body, None
-        if isinstance(body, AsyncGeneratorType) and not body.ag_running:  # Where a task is in it, that task ends it.
-            await body.aclose()
+        if isinstance(body, AsyncGeneratorType):
+            with suppress(RuntimeError, ValueError):  # Where a task is in it, that task ends it.
+                await body.aclose()
 
 
 class _Patience:
