@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from resumable.store.cluster._places import slot_of
 from tests.chaos.places import Place
 from tests.chaos.plan import Deed, Ground
-from tests.store.clusters import NODE_TIMEOUT, Cluster, Trio, cut_off, until
+from tests.store.clusters import GIVEN_UP, NODE_TIMEOUT, Cluster, Trio, cut_off, until
 from tests.store.proxy import Proxy
 
 if TYPE_CHECKING:
@@ -184,14 +184,27 @@ class ClusterPlace(FleetPlace):
         server.restart()
 
     def _hand_over(self, primary: Server, replicas: list[Server], event: Event) -> None:
-        del event
-        self._cluster.ask(replicas[0], "CLUSTER", "FAILOVER")
-        self._promoted(primary, replicas)
+        del primary, event
+        self._take_over(replicas[0], "FAILOVER")
 
     def _force(self, primary: Server, replicas: list[Server], event: Event) -> None:
-        del event
-        self._cluster.ask(replicas[0], "CLUSTER", "FAILOVER", "FORCE")
-        self._promoted(primary, replicas)
+        del primary, event
+        self._take_over(replicas[0], "FAILOVER", "FORCE")
+
+    def _take_over(self, replica: Server, *words: str) -> None:
+        """Ask until it has: a failover is given up after 5 s, and nobody votes for two of a primary's in a row."""
+        again = 0.0
+
+        def is_done() -> bool:
+            nonlocal again
+            if self._cluster.ask(replica, "ROLE")[0] == b"master":
+                return True
+            if time.monotonic() > again:
+                self._cluster.ask(replica, "CLUSTER", *words)
+                again = time.monotonic() + GIVEN_UP
+            return False
+
+        until(is_done, "no replica is promoted")
 
     def _move(self, primary: Server, replicas: list[Server], event: Event) -> None:
         """Move the slots of some sessions, and at times those of an index, to whoever has been picked."""
