@@ -258,7 +258,7 @@ def test_a_writer_that_was_away_for_too_long_is_fenced(proxy, colour):
         journal = bench.open(lease=1.0, store_outage="fail")
         journal.write([b"a"])
         proxy.refuse()
-        until(lambda: not other.store.get("s").is_held)
+        until(lambda: not other.store.get("s").is_held, LIMIT)
         until(lambda: opened(other, "s", 1.0), LIMIT)
         proxy.accept()
         with pytest.raises(FencedError):

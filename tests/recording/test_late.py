@@ -214,4 +214,4 @@ def test_who_takes_it_over_at_once_diverges(bench: Bench, monkeypatch: pytest.Mo
     bench.come_back()
     with pytest.raises(DivergedError):
         bench.write([b"2"])
-    assert lost == [True]
+    until(lambda: lost == [True])

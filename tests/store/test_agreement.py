@@ -60,7 +60,7 @@ class Side:
             case StoreError():
                 return type(value), without(vars(value), "token", "highest", "expires_in", "cursor")
             case Checkpoint() | Lease():
-                return without(msgspec.structs.asdict(value), "token", "created", "updated", "lease_left")
+                return without(msgspec.structs.asdict(value), "token", "marker", "created", "updated", "lease_left")
             case Marker():
                 return value.status, value.holder, value.base, value.after and value.after.seq
             case Recorded():

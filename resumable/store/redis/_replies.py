@@ -153,7 +153,7 @@ def checkpoint(session_id: str, now_ms: int, flat: Sequence[bytes]) -> Checkpoin
             schema=schema,
             fields={name: value for name, value in fields.items() if name not in OWN_FIELDS},
             is_compact="compact_ms" in fields,
-            marker=int(fields["marker"]),
+            marker=int(fields.get("marker", b"0")),
         )
     except (KeyError, ValueError) as exc:
         raise LogLostError(session_id, "checkpoint") from exc
