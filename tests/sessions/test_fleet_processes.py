@@ -18,6 +18,7 @@ import anthropic, resumable
 from resumable import RetryPolicy
 
 upstream, store, attempts = sys.argv[1:]
+input()  # All is imported: a hint is good for seconds.
 client = anthropic.Anthropic(api_key="sk-secret", base_url=upstream, max_retries=0)
 with resumable.wrap(client, store=store, policy=RetryPolicy(max_attempts=int(attempts))) as client:
     try:
@@ -33,17 +34,25 @@ with resumable.wrap(client, store=store, policy=RetryPolicy(max_attempts=int(att
 """
 
 
-def work(upstream: ScriptedUpstream, store: str, attempts: int) -> Any:
-    """Let a process of its own make one call, and give what came of it."""
-    command = [sys.executable, "-c", WORKER, upstream.url, store, str(attempts)]
-    return json.loads(subprocess.run(command, capture_output=True, check=True, timeout=60).stdout)
+class Worker:
+    """A process of its own, which makes one call when it is told to."""
+
+    def __init__(self, upstream: ScriptedUpstream, store: str, attempts: int) -> None:
+        command = [sys.executable, "-c", WORKER, upstream.url, store, str(attempts)]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def call(self) -> Any:
+        """Let it make its call, and give what came of it."""
+        told, _ = self._process.communicate("go\n", timeout=60)
+        return json.loads(told)
 
 
 def test_a_rate_limit_is_met_by_one_process(valkey: Server):
     """The next one holds back from its first request on, and is served by it."""
     with ScriptedUpstream("text", [Reject(429, headers={"retry-after": "4"})]) as upstream:
-        assert work(upstream, valkey.url, 1) == "refused"
-        [deferred, attempts] = work(upstream, valkey.url, 5)
+        first, second = Worker(upstream, valkey.url, 1), Worker(upstream, valkey.url, 5)
+        assert first.call() == "refused"
+        [deferred, attempts] = second.call()
         assert deferred > 0.0
         assert attempts == 1
         assert len(upstream.log) == 2
@@ -52,5 +61,6 @@ def test_a_rate_limit_is_met_by_one_process(valkey: Server):
 def test_nobody_holds_back_from_another_store(valkey: Server):
     """Workers that share no store do not know of each other."""
     with ScriptedUpstream("text", [Reject(429, headers={"retry-after": "4"})]) as upstream:
-        assert work(upstream, "memory://", 1) == "refused"
-        assert work(upstream, valkey.url, 5) == [0.0, 1]
+        first, second = Worker(upstream, "memory://", 1), Worker(upstream, valkey.url, 5)
+        assert first.call() == "refused"
+        assert second.call() == [0.0, 1]
