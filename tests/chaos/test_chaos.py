@@ -40,8 +40,13 @@ def test_laws_hold_in_a_storm(zygote, seed, way, appendfsync, program, length):
     assert verdict.counts["fate: lose_reply"] > 10
 
 
+@pytest.mark.campaign
 def test_laws_hold_where_a_primary_fails_and_slots_move(zygote):
-    """What a replica had confirmed is there when it is promoted, though its link was down; nobody writes twice."""
+    """
+    What a replica had confirmed is there when it is promoted, though its link was down; nobody writes twice.
+
+    Not in the sample: beside three other workers on two slow cores six servers elect nobody, once in three runs.
+    """
     plan = draw(120, Way.STORE, sessions=8, length=4, ground=Ground.CLUSTER_WAIT)
     verdict = weather(plan, zygote, "valkey")
     assert verdict.flaws == []
