@@ -170,7 +170,9 @@ def _role(info: Mapping[str, str]) -> Finding:
 
 
 def _memory(info: Mapping[str, str]) -> Finding:
-    used, limit = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
+    # As the server counts: what waits to be written to its file, or to a replica, is not held against the limit.
+    used = int(info.get("used_memory", 0)) - int(info.get("mem_not_counted_for_evict", 0))
+    limit = int(info.get("maxmemory", 0))
     machine = int(info.get("total_system_memory", 0))
     found = f"{_mb(used)} used of {_mb(limit or machine)}" + ("" if limit else ", no maxmemory")
     if (limit or machine) and used > FULL * (limit or machine):
