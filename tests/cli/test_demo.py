@@ -6,11 +6,13 @@ import io
 import json
 import re
 import sys
+from functools import cache
 from typing import Any
 
 import pytest
 from rich.console import Console
 
+from resumable.cli import _takeover
 from resumable.cli._demo import watch
 from resumable.cli._machine import Machine
 from resumable.cli._outcome import FailedAttempt, Heard, Outcome
@@ -32,6 +34,15 @@ EOF = Strike("clean_eof", "body ends", Drop(after=30, how="eof"))
 FORBIDDEN = Strike("forbidden", "401", Reject(401))
 
 terminal = pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+
+
+take_over = cache(_takeover.take_over)
+
+
+@pytest.fixture(autouse=True)
+def _one_second_act(monkeypatch):
+    """Play the second act once for all who watch the first in this process: it takes two more."""
+    monkeypatch.setattr(_takeover, "take_over", lambda _: take_over())
 
 
 def other_words(interrupted):
