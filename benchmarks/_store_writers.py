@@ -81,8 +81,8 @@ class Ours:
             self.journals.append(await AsyncJournal.open(self.desk, name, opening, ttl=TTL))
 
     async def write(self, number: int, events: Sequence[bytes]) -> None:
-        """Write; the fields are those of a delta."""
-        await self.journals[number].write(events, {"text_chars": 1000})
+        """Write as a call writes its deltas."""
+        await self.journals[number].write(events)
 
     async def close(self) -> None:
         """End the sessions."""
@@ -233,6 +233,7 @@ class Paced:
         events: How many were written.
         cpu: [s] Of this process.
         wall: [s] How long it took.
+        sleeps: How often a session waited for its next event; who is late does not.
         waits: [s] How long each write took.
     """
 
@@ -240,6 +241,7 @@ class Paced:
         self.events = 0
         self.cpu = 0.0
         self.wall = 0.0
+        self.sleeps = 0
         self.waits: list[float] = []
 
 
@@ -266,6 +268,7 @@ async def paced(writer: Writer, *, sessions: int, rate: float, seconds: float) -
             now = time.perf_counter()
             due = start + sent / rate
             if due > now:
+                done.sleeps += 1
                 await asyncio.sleep(due - now)
                 now = time.perf_counter()
             count = min(max(int((now - start) * rate) + 1 - sent, 1), total - sent)

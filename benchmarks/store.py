@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import math
 import statistics
 import subprocess
 import sys
@@ -66,16 +67,34 @@ def names(prefix: str, count: int) -> list[str]:
     return [f"{prefix}.{number}" for number in range(count)]
 
 
-async def loaded(make: Callable[[], Writer], *, sessions: int, rate: float, seconds: float) -> Paced:
-    """Write at a pace, with the garbage of before collected; opening and ending are not measured."""
+async def loaded(
+    make: Callable[[], Writer], *, sessions: int, rate: float, seconds: float, ping: str | None = None
+) -> tuple[Paced, float]:
+    """
+    Write at a pace, with the garbage of before collected; opening and ending are not measured.
+
+    Args:
+        make: Makes the writer.
+        sessions: How many.
+        rate: [events/s] Of each.
+        seconds: [s] For how long.
+        ping: URL of the server that is pinged meanwhile.
+
+    Returns:
+        What it came to, and the median [s] of the PINGs.
+    """
     writer = make()
     await writer.open(names(f"load{time.monotonic_ns()}", sessions))
+    took: list[float] = []
+    pinger = asyncio.create_task(pings(ping, took, every=0.05)) if ping else None
     gc.collect()
     gc.freeze()
     done = await paced(writer, sessions=sessions, rate=rate, seconds=seconds)
     gc.unfreeze()
+    if pinger is not None:
+        pinger.cancel()
     await writer.close()
-    return done
+    return done, statistics.median(took) if took else 0.0
 
 
 async def alone(make: Callable[[], Writer], events: int) -> float:
@@ -91,28 +110,28 @@ async def alone(make: Callable[[], Writer], events: int) -> float:
     return cost
 
 
-async def ping(url: str, times: int) -> float:
-    """[s] Measure an awaited PING; the median."""
+async def pings(url: str, took: list[float], *, every: float, times: float = math.inf) -> None:
+    """Measure awaited PINGs [s], one *every* so many seconds."""
     client: Any = redis.asyncio.Redis.from_url(url)
-    await client.ping()
-    took: list[float] = []
-    for _ in range(times):
-        began = time.perf_counter()
+    try:
         await client.ping()
-        took.append(time.perf_counter() - began)
-        await asyncio.sleep(0.002)
-    await client.aclose()
-    return statistics.median(took)
+        while len(took) < times:
+            began = time.perf_counter()
+            await client.ping()
+            took.append(time.perf_counter() - began)
+            await asyncio.sleep(every)
+    finally:
+        await client.aclose()
 
 
-def write_cost(report: Report, runner: asyncio.Runner, url: str, pid: int, *, seconds: float) -> float:
-    """Measure the CPU of an event, under load and alone; give the median wait under load [s]."""
-    base = runner.run(loaded(Nothing, sessions=SESSIONS, rate=RATE, seconds=seconds))
+def write_cost(report: Report, runner: asyncio.Runner, url: str, pid: int, *, seconds: float) -> None:
+    """Measure the CPU of an event, under load and alone."""
+    base, _ = runner.run(loaded(Nothing, sessions=SESSIONS, rate=RATE, seconds=seconds))
     served = cpu_of(pid)
-    ours = runner.run(loaded(lambda: Ours(url), sessions=SESSIONS, rate=RATE, seconds=seconds))
+    ours, _ = runner.run(loaded(lambda: Ours(url), sessions=SESSIONS, rate=RATE, seconds=seconds))
     served = cpu_of(pid) - served
     # The pace costs as often as it wakes a session, and under load that is less often than there are events.
-    cost = (ours.cpu - base.cpu / len(base.waits) * len(ours.waits)) / ours.events
+    cost = (ours.cpu - base.cpu / base.sleeps * ours.sleeps) / ours.events
     count = 2000
     rows: list[list[Any]] = [
         ["ours, 1000 sessions x 50/s", cost * 1e6, ours.events / ours.wall, ours.events / len(ours.waits)],
@@ -138,29 +157,31 @@ def write_cost(report: Report, runner: asyncio.Runner, url: str, pid: int, *, se
     report.add(
         Figure("rate that was held of 50,000 events/s", ours.events / ours.wall / 500, "%", at_least=90, digits=0)
     )
-    return statistics.median(ours.waits)
 
 
-def latency(report: Report, runner: asyncio.Runner, url: str, busy: float, *, seconds: float) -> None:
-    """Measure what write-ahead adds, without load; and judge what it adds under load."""
-    round_trip = runner.run(ping(url, 500))
-    rows: list[list[Any]] = [["PING", round_trip * 1e3, None]]
-    makers: tuple[tuple[str, int, Callable[[], Writer]], ...] = (
-        ("one awaited XADD, one session", 1, lambda: Xadd(url)),
-        ("one session", 1, lambda: Ours(url)),
-        ("200 sessions x 50/s", 200, lambda: Ours(url)),
-        ("500 sessions x 50/s", 500, lambda: Ours(url)),
+def latency(report: Report, runner: asyncio.Runner, url: str, *, seconds: float) -> None:
+    """Measure what write-ahead adds; under load beside PINGs of the same process, which wait for the same cores."""
+    rows: list[list[Any]] = []
+    makers: tuple[tuple[str, int, Callable[[], Writer], str | None], ...] = (
+        ("one awaited XADD, one session", 1, lambda: Xadd(url), None),
+        ("one session", 1, lambda: Ours(url), None),
+        *((f"{count} sessions x 50/s", count, lambda: Ours(url), url) for count in (200, 500, SESSIONS)),
     )
-    for title, sessions, make in makers:
-        done = runner.run(loaded(make, sessions=sessions, rate=RATE, seconds=seconds if sessions == 1 else 3))
+    took: list[float] = []
+    runner.run(pings(url, took, every=0.002, times=500))
+    for title, sessions, make, beside in makers:
+        length = seconds if sessions == 1 else min(seconds, 10)
+        done, trip = runner.run(loaded(make, sessions=sessions, rate=RATE, seconds=length, ping=beside))
         waits = sorted(done.waits)
-        rows.append([title, *(waits[len(waits) * share // 100] * 1e3 for share in (50, 99))])
-    rows.append(["1000 sessions x 50/s", busy * 1e3, None])
-    report.add_table("Latency of a write, which is what write-ahead adds [ms]", ["write", "p50", "p99"], rows)
-    p99, two = rows[2][2], round_trip * 2e3
-    report.add(Figure("unloaded, p99 above two PINGs", p99 - two, "ms", at_most=UNLOADED))
-    report.add(Figure("loaded, 500 sessions, p50 above two PINGs", rows[4][1] - two, "ms", at_most=LOADED))
-    report.add(Figure("loaded, 1000 sessions, p50 above two PINGs", busy * 1e3 - two, "ms", at_most=LOADED))
+        p50, p99 = (waits[len(waits) * share // 100] * 1e3 for share in (50, 99))
+        rows.append([title, p50, p99, (trip or statistics.median(took)) * 1e3])
+    header = ["write", "p50", "p99", "PING, p50"]
+    report.add_table("Latency of a write, which is what write-ahead adds [ms]", header, rows)
+    report.add(Figure("unloaded, p99 above two PINGs", rows[1][2] - 2 * rows[1][3], "ms", at_most=UNLOADED))
+    for title, p50, _, trip in rows[3:]:
+        report.add(Figure(f"{title}, p50 above two PINGs beside it", p50 - 2 * trip, "ms", at_most=LOADED))
+    above = rows[-1][1] - 2 * rows[1][3]
+    report.add(Figure(f"{rows[-1][0]}, p50 above two PINGs without load", above, "ms"))
 
 
 def memory(report: Report, runner: asyncio.Runner, url: str) -> str:
@@ -261,8 +282,8 @@ def main() -> int:
     report = Report("store", options)
     quick = options.quick
     with server() as (url, pid), asyncio.Runner() as runner:
-        busy = write_cost(report, runner, url, pid, seconds=4 if quick else 15)
-        latency(report, runner, url, busy, seconds=5 if quick else 30)
+        write_cost(report, runner, url, pid, seconds=4 if quick else 15)
+        latency(report, runner, url, seconds=4 if quick else 30)
         replay(report, runner, url, memory(report, runner, url), rounds=5 if quick else 25)
         tail(report, runner, url, seconds=3 if quick else 15)
         crowd(report, runner, url, seconds=5 if quick else 15)

@@ -28,7 +28,7 @@ from resumable.store._records import (
 
 from . import _scripts
 from ._replies import Reply, accepted, appended, checkpoint, refusal
-from ._resp import Spelt, Word, spell
+from ._resp import Spelt, Word, bulk, spell
 
 if TYPE_CHECKING:
     from resumable.store._keys import Keys
@@ -58,6 +58,7 @@ Plan: TypeAlias = Generator[Flight, Sequence[Reply], T]
 
 CONTROL_KEPT = 1000  # entries; a listener that is further behind learns it from its next append
 _CONTROL_TTL = 86_400_000  # [ms]
+_NOTHING = Spelt(0, b"")
 _UPKEEP_TTL = 604_800_000  # [ms] What has been kept for longer, and was not looked after by then, stays as it is.
 
 
@@ -83,8 +84,14 @@ def on_the_wire(flight: Flight, *, with_texts: bool = False) -> list[Sequence[Wo
             spelt.append(("EVAL", command.script.text, command.keys, *command.words))
             sent.add(command.script.name)
         else:
-            spelt.append(("EVALSHA", command.script.sha, command.keys, *command.words))
+            spelt.append((_call(command.script, command.keys), *command.words))
     return spelt
+
+
+@lru_cache
+def _call(script: _scripts.Script, keys: int) -> Spelt:
+    """Spell what is the same in every call of a script."""
+    return spell(("EVALSHA", script.sha, keys))
 
 
 def unknown(flight: Flight, is_unknown: Sequence[bool]) -> list[int]:
@@ -174,11 +181,15 @@ def append(names: Keys, appends: Sequence[Append]) -> Plan[Sequence[Appended | S
 
 
 def _append(names: Keys, one: Append) -> Command:
+    """Make the command of an append, spelt here in one go: there is one for nearly every event."""
     check_append(one)
     key, before, after, going_on = _standing(names, one.lease)
     end = going_on if one.end is None else spell((after, one.end.value))
-    words = (before, one.first_seq, len(one.events), end, *one.events, *chain.from_iterable(one.fields.items()))
-    return Command(words, _scripts.APPEND, 3, key)
+    fields = spell(chain.from_iterable(one.fields.items())) if one.fields else _NOTHING
+    first, count = bulk(b"%d" % one.first_seq), bulk(b"%d" % len(one.events))
+    raw = b"".join((before.raw, first, count, end.raw, *map(bulk, one.events), fields.raw))
+    number = before.number + 2 + end.number + len(one.events) + fields.number
+    return Command((Spelt(number, raw),), _scripts.APPEND, 3, key)
 
 
 @lru_cache(maxsize=4096)

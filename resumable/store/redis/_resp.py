@@ -41,6 +41,11 @@ def pack(commands: Iterable[Iterable[Word]]) -> bytes:
     return b"".join(parts)
 
 
+def bulk(raw: bytes) -> bytes:
+    """Spell one word."""
+    return b"$%d\r\n%b\r\n" % (len(raw), raw)
+
+
 def _add(words: Iterable[Word], parts: list[bytes]) -> int:
     """Add words to what is spelt, and say how many they are."""
     number = 0
@@ -49,7 +54,6 @@ def _add(words: Iterable[Word], parts: list[bytes]) -> int:
             parts.append(word.raw)
             number += word.number
         else:
-            raw = word if isinstance(word, bytes) else str(word).encode()
-            parts.append(b"$%d\r\n%b\r\n" % (len(raw), raw))
+            parts.append(bulk(word if isinstance(word, bytes) else str(word).encode()))
             number += 1
     return number
