@@ -9,6 +9,7 @@ the next is built and the one before is read. A session has one append in the ai
 from __future__ import annotations
 
 import math
+from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
 from resumable._core.store_errors import StoreUnavailableError
@@ -96,8 +97,9 @@ class Queue:
             self._due[sender] = None
         batch: Batch = []
         size = 0
-        while self._due and len(batch) < FULL and size <= BYTES:
-            sender = next(iter(self._due))
+        for sender in list(islice(self._due, FULL)):
+            if size > BYTES:
+                break
             del self._due[sender]
             append = sender.load(now)
             if append is not None:

@@ -266,7 +266,7 @@ class Append(msgspec.Struct, frozen=True, gc=False):
     end: Status | None = None
 
 
-class Appended(NamedTuple):
+class Appended(msgspec.Struct, frozen=True, gc=False):
     """
     The log holds everything that was sent, and the lease is kept.
 

@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+import msgspec
 
 from resumable._core.store_errors import StoreError
 from resumable.store._checks import check_append, check_fields, check_holder, check_reason, milliseconds
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Command(NamedTuple):
+class Command(msgspec.Struct, frozen=True, gc=False):  # One for nearly every event: nothing for a collector.
     """
     One command of a flight.
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-class Spelt(NamedTuple):
+class Spelt(msgspec.Struct, frozen=True, gc=False):
     """
     Words that are spelt already, so that many commands may share them.
 
