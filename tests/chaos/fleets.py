@@ -214,7 +214,6 @@ class ClusterPlace(FleetPlace):
         for key in [*keys, *INDICES[: event.whom % 2 * len(INDICES)]]:
             if self._cluster.owner(key) is not primary:
                 self._cluster.migrate(slot_of(key), primary, lambda: time.sleep(0.01))
-        time.sleep(0.2)  # Until the replica of whoever has them now has them too.
 
 
 class SentinelPlace(FleetPlace):

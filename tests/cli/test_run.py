@@ -246,14 +246,14 @@ def test_an_interrupt_is_one_line_and_130(upstream):
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
+        bufsize=0,  # What a buffer had read ahead, `communicate` would not give.
         env=environment,
     )
     first = process.stdout.read(1)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate()
-    assert (process.returncode, err) == (130, "resumable: interrupted\n")
-    assert upstream.expected_text("Why?").startswith((first + out).removesuffix("\n"))
+    assert (process.returncode, err) == (130, b"resumable: interrupted\n")
+    assert upstream.expected_text("Why?").startswith((first + out).decode().removesuffix("\n"))
     upstream.log.wait_closed()
 
 

@@ -125,13 +125,16 @@ class Cluster:
         """Find the primary that holds a key."""
         return self._owner_of(slot_of(key))
 
-    def owners(self) -> Iterator[tuple[range, Server]]:
-        """List which slots are whose."""
-        for first, last, (_, port, *_), *_ in self.ask(self.living()[0], "CLUSTER", "SLOTS"):
+    def owners(self, at: Server | None = None) -> Iterator[tuple[range, Server]]:
+        """List which slots are whose, as one of the nodes knows it."""
+        for first, last, (_, port, *_), *_ in self.ask(at or self.living()[0], "CLUSTER", "SLOTS"):
             yield range(first, last + 1), next(node for node in self.nodes if self._ports[node] == port)
 
     def _owner_of(self, slot: int) -> Server:
         return next(node for slots, node in self.owners() if slot in slots)
+
+    def _has(self, owner: Server, slot: int, at: Server) -> bool:
+        return any(node is owner for slots, node in self.owners(at) if slot in slots)
 
     def replica_of(self, primary: Server) -> Server:
         """Find a primary's replica."""
@@ -188,6 +191,8 @@ class Cluster:
             between()
         for node in (target, source):
             self._set_slot(node, slot, "NODE", target)
+        # Who has not heard of it, and is promoted before he does, does not take the slot over: then it is nobody's.
+        until(lambda: all(self._has(target, slot, at) for at in self.living()), "not all know whose the slot is")
 
     def _set_slot(self, node: Server, slot: int, state: str, other: Server) -> None:
         # Valkey refuses while the node has no replica that it could tell (NOREPLICAS).
@@ -220,7 +225,8 @@ class Cluster:
         role = self.ask(node, "ROLE")
         slots = self.ask(node, "CLUSTER", "SLOTS")
         caught_up = len(role[2]) == 1 if role[0] == b"master" else role[3] == b"connected"
-        return b"cluster_state:ok" in state and caught_up and all(len(row) == 4 for row in slots) and len(slots) >= 3
+        is_whole = b"cluster_state:ok" in state and b"cluster_slots_assigned:%d" % SLOTS in state
+        return is_whole and caught_up and all(len(row) == 4 for row in slots)
 
 
 class Trio:

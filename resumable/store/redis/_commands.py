@@ -86,14 +86,8 @@ def on_the_wire(flight: Flight, *, with_texts: bool = False) -> list[Sequence[Wo
             spelt.append(("EVAL", command.script.text, command.keys, *command.words))
             sent.add(command.script.name)
         else:
-            spelt.append((_call(command.script, command.keys), *command.words))
+            spelt.append(("EVALSHA", command.script.sha, command.keys, *command.words))
     return spelt
-
-
-@lru_cache
-def _call(script: _scripts.Script, keys: int) -> Spelt:
-    """Spell what is the same in every call of a script."""
-    return spell(("EVALSHA", script.sha, keys))
 
 
 def unknown(flight: Flight, is_unknown: Sequence[bool]) -> list[int]:
