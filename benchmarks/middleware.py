@@ -319,7 +319,7 @@ def main() -> int:
     options = parse_options(__doc__)
     report = Report("middleware", options)
     quick = options.quick
-    added(report, events=1_000 if quick else 4_000, rounds=5 if quick else 11, processes=2 if quick else 7)
+    added(report, events=1_000 if quick else 4_000, rounds=5 if quick else 11, processes=3 if quick else 7)
     growth(report, lengths=(1_000, 10_000) if quick else (1_000, 10_000, 100_000), rounds=5 if quick else 11)
     tool(report, deltas=5_000 if quick else 20_000, judged=not quick)
     return report.conclude()

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 SEEDS: Final = {"tuned": 1, "held out": 16_180_339}
 DOCUMENTS_PER_KIND: Final = 6
 CUTS: Final = 200
-QUICK: Final = 20
+QUICK: Final = 60
 _ANCHOR: Final = ("repeats the anchor", "… with its whitespace normalised", "… with its quotes changed")
 _NATURAL: Final = ("repeats the line", "repeats the sentence")
 # Less than was asked for: the line or sentence that was cut, as far as it came, be it three letters.
@@ -94,6 +94,8 @@ def main() -> int:
     options = parse_options(__doc__)
     report = Report("seam", options)
     for name, seed in SEEDS.items():
+        if options.quick and name == "tuned":
+            continue
         tallies = run(seed, phrases=int(name != "tuned"), cuts=QUICK if options.quick else CUTS)
         _tabulate(report, name, tallies)
         _judge(report, name, tallies, is_judged=name != "tuned")

@@ -178,10 +178,9 @@ def latency(report: Report, runner: asyncio.Runner, url: str, *, seconds: float)
     header = ["write", "p50", "p99", "PING, p50"]
     report.add_table("Latency of a write, which is what write-ahead adds [ms]", header, rows)
     report.add(Figure("unloaded, p99 above two PINGs", rows[1][2] - 2 * rows[1][3], "ms", at_most=UNLOADED))
-    for title, p50, _, trip in rows[3:]:
-        report.add(Figure(f"{title}, p50 above two PINGs beside it", p50 - 2 * trip, "ms", at_most=LOADED))
-    above = rows[-1][1] - 2 * rows[1][3]
-    report.add(Figure(f"{rows[-1][0]}, p50 above two PINGs without load", above, "ms"))
+    for (title, p50, _, trip), most in zip(rows[2:], (LOADED, LOADED, None), strict=True):
+        # A thousand are more than two cores keep up with: there, appends grow instead, which costs time (decision 13).
+        report.add(Figure(f"{title}, p50 above two PINGs beside it", p50 - 2 * trip, "ms", at_most=most))
 
 
 def memory(report: Report, runner: asyncio.Runner, url: str) -> str:
@@ -282,11 +281,11 @@ def main() -> int:
     report = Report("store", options)
     quick = options.quick
     with server() as (url, pid), asyncio.Runner() as runner:
-        write_cost(report, runner, url, pid, seconds=4 if quick else 15)
-        latency(report, runner, url, seconds=4 if quick else 30)
+        write_cost(report, runner, url, pid, seconds=3 if quick else 15)
+        latency(report, runner, url, seconds=3 if quick else 30)
         replay(report, runner, url, memory(report, runner, url), rounds=5 if quick else 25)
-        tail(report, runner, url, seconds=3 if quick else 15)
-        crowd(report, runner, url, seconds=5 if quick else 15)
+        tail(report, runner, url, seconds=2 if quick else 15)
+        crowd(report, runner, url, seconds=3 if quick else 15)
     return report.conclude()
 
 

@@ -3,7 +3,8 @@ What waits to be written to a store, by whom, and when the next flight leaves; p
 
 What arrives while a flight is under way, in any session, goes out in the next one: alone, a write leaves at once; in
 a crowd, flights grow. A flight that is full need not wait for the one before it to land: the store works at one while
-the next is built and the one before is read. A session has one append in the air at most, which keeps its order.
+the next is built and the one before is read; but where a crowd waits, client and server have no core to spare, and two
+flights at once would only be in each other's way. A session has one append in the air at most, which keeps its order.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 FULL = 100  # Appends in one flight. With more, all land together, write again together, and wait for each other.
 BYTES = 1 << 22  # [bytes] in one flight, about
 AIR = 2  # Flights under way at once, each over its own connection.
+CROWD = 600  # Appends that wait: more than a process that keeps up ever has.
+CROWDED = 300  # Appends in one flight then.
 _ALONE = 16  # Appends in a flight that is none to wait for.
 _WINDOW = 0.002  # [s] Longest: half of it is what a write waits for others, in the middle.
 _PER_APPEND = 1e-4  # [s]
@@ -61,6 +64,7 @@ class Queue:
         self._resting: dict[Sender, float] = {}  # [s] until then: the store was away
         self._flying: set[Sender] = set()
         self._flights = 0
+        self._is_crowded = False  # whether the last flight left a crowd
         self._leaves_at = -math.inf
         self._failures = 0
 
@@ -84,7 +88,8 @@ class Queue:
 
     def ready_at(self) -> float:
         """[s] Say when the next flight leaves; never, when nobody has anything to send, or one must land first."""
-        if self._flights and (self._failures or self._flights >= AIR or len(self._due) < FULL):
+        is_full = self._flights >= (1 if self._is_crowded else AIR)
+        if self._flights and (self._failures or is_full or len(self._due) < FULL):
             return math.inf
         if self._due:
             return self._leaves_at if len(self._due) < FULL else -math.inf
@@ -95,9 +100,10 @@ class Queue:
         for sender in [sender for sender, due in self._resting.items() if due <= now]:
             del self._resting[sender]
             self._due[sender] = None
+        self._is_crowded = len(self._due) >= CROWD
         batch: Batch = []
         size = 0
-        for sender in list(islice(self._due, FULL)):
+        for sender in list(islice(self._due, CROWDED if self._is_crowded else FULL)):
             if size > BYTES:
                 break
             del self._due[sender]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from resumable._core.store_errors import FencedError, StoreUnavailableError
-from resumable._recording._queue import AIR, BYTES, FULL, Queue, backoff, window
+from resumable._recording._queue import AIR, BYTES, CROWD, CROWDED, FULL, Queue, backoff, window
 from resumable.store import Append, Appended, Lease
 
 AWAY = StoreUnavailableError("timeout", "TimeoutError")
@@ -157,6 +157,20 @@ def test_a_full_flight_waits_for_nobody():
         batches.append(queue.take(5.0))
     crowd(queue, FULL)
     assert queue.ready_at() == math.inf
+
+
+def test_in_a_crowd_flights_are_larger_and_go_one_at_a_time():
+    """Until one leaves that finds fewer waiting: then as many are under way as before."""
+    queue = Queue()
+    for sender in crowd(queue, CROWD):
+        sender.left = 1
+    batch = queue.take(0.0)
+    assert len(batch) == CROWDED
+    assert queue.ready_at() == math.inf
+    queue.settle(batch, [DONE] * CROWDED, 5.0)
+    assert queue.ready_at() == -math.inf
+    assert len(queue.take(5.0)) == FULL
+    assert queue.ready_at() == -math.inf
 
 
 def test_a_session_is_in_one_flight_at_a_time():
