@@ -13,11 +13,13 @@ from resumable._recording._desk import AsyncDesk
 from resumable._recording._journal import AsyncJournal
 from resumable.store import Append, Opening, Status
 from resumable.store.redis._stores import AsyncRedisStore
+from resumable.store.redis._wire import aexchange
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
     from resumable.store import Lease
+    from resumable.store.redis._resp import Word
 
 EVENT_BYTES = 107
 TTL = 3600  # [s]
@@ -150,6 +152,7 @@ class Together:
 
     def __init__(self, url: str) -> None:
         self.store = AsyncRedisStore.from_url(url)
+        self.client: Any = redis.asyncio.Redis.from_url(url)
         self.leases: list[Lease] = []
         self.seqs: list[int] = []
 
@@ -173,7 +176,33 @@ class Together:
         """End the sessions."""
         ends = zip(self.leases, self.seqs, strict=True)
         await self.store.append([Append(lease, seq + 1, (), {}, Status.COMPLETE) for lease, seq in ends])
+        await self.client.aclose()
         await self.store.close()
+
+
+class Bare(Together):
+    """The same logs, without fences and checkpoints: a third of the server's work, where followers are the question."""
+
+    async def write_all(self, due: Mapping[int, Sequence[bytes]]) -> None:
+        """Write to many."""
+        commands: list[Sequence[Word]] = []
+        for number, events in due.items():
+            lease = self.leases[number]
+            for one in events:
+                self.seqs[number] += 1
+                commands.append(("XADD", self.log(lease), f"{lease.token}-{self.seqs[number]}", "d", one))
+        await aexchange(self.client, commands)
+
+    async def close(self) -> None:
+        """Have the checkpoints say what the logs hold, and end the sessions."""
+        for lease, seq in zip(self.leases, self.seqs, strict=True):
+            await self.client.hset(self.log(lease).removesuffix("log") + "meta", "last_seq", seq)
+        await super().close()
+
+    @staticmethod
+    def log(lease: Lease) -> str:
+        """Name the log of a session."""
+        return f"resumable:{{{lease.session_id}}}:log"
 
 
 class ResumableStream:

@@ -31,6 +31,7 @@ from benchmarks._store_server import cpu_of, server
 from benchmarks._store_writers import (
     EVENT_BYTES,
     AssistantStream,
+    Bare,
     Nothing,
     Ours,
     Paced,
@@ -256,7 +257,8 @@ def crowd(report: Report, runner: asyncio.Runner, url: str, *, seconds: float) -
 
 
 async def _tail(kind: str, url: str, sessions: int, followers: int, *, rate: float, seconds: float) -> dict[str, float]:
-    writer = AssistantStream(url) if kind == "assistant-stream" else Together(url)
+    kinds: dict[str, type[AssistantStream | Together]] = {"assistant-stream": AssistantStream}
+    writer = (kinds.get(kind) or (Bare if sessions == CROWD else Together))(url)
     ids = names(f"tail{time.monotonic_ns()}", sessions)
     await writer.open(ids)
     program = str(Path(_store_readers.__file__))

@@ -83,22 +83,20 @@ class _Course:
 
     Attributes:
         session_id: Whose log.
-        cursor: Of the last entry that was given out; where to begin to follow again.
         patience: [s] For how long an outage is borne before it is an error.
     """
 
     def __init__(self, feed: Feed[Any], after: Cursor | None) -> None:
         self.session_id = feed.session_id
-        self.cursor = after
         self.patience = feed.patience
         self._feed = feed
         if after is not None:
             feed.cursor = after
-        self._fetched = after  # of the last entry that is here; `cursor` is behind it while some wait to be given out
+        self._after = after
+        self._given: Entry | None = None  # the last one that was given out
+        self._last: Entry | None = None  # the last one that is here
         self._ready: deque[Followed] = deque()
         self._hint: Hint = None
-        self._seq = 0
-        self._is_given = False  # whether `_fetched` came from this log; else only its reader says so
         self._is_tailing = False
         self._is_over = False
         self._is_closed = False
@@ -107,6 +105,21 @@ class _Course:
         self._doubts = 0
         self._doubting_since = 0.0
         self._is_in_doubt = False  # whether the checkpoint says "over" behind a log that does not
+
+    @property
+    def cursor(self) -> Cursor | None:
+        """Of the last entry that was given out; where to begin to follow again."""
+        return self._after if self._given is None else self._given.cursor
+
+    @property
+    def _fetched(self) -> Cursor | None:
+        """Of the last entry that is here; `cursor` is behind it while some wait to be given out."""
+        return self._after if self._last is None else self._last.cursor
+
+    @property
+    def _seq(self) -> int:
+        last = self._last
+        return 0 if last is None else last.seq if isinstance(last, Recorded) else last.base
 
     def _receive(self, delivery: Delivery) -> None:
         """Take what the hub brought."""
@@ -120,16 +133,14 @@ class _Course:
             return
         self._ready.extend(entries)
         self._doubts = 0
-        last = entries[-1]
-        self._fetched, self._is_given = last.cursor, True
-        self._seq = last.seq if isinstance(last, Recorded) else last.base
+        last = self._last = entries[-1]
         self._is_over = isinstance(last, Marker) and last.status.is_over
 
     def _give(self) -> Followed:
         """Give out the next."""
         entry = self._ready.popleft()
         if not isinstance(entry, Lapse):
-            self.cursor = entry.cursor
+            self._given = entry
         return entry
 
     def _check(self) -> None:
@@ -176,9 +187,9 @@ class _Course:
 
     def _may_be_at_end(self, there: Checkpoint) -> bool:
         """Whether the cursor may be that of the end: a marker, the last one, and not seen to be another by itself."""
-        if self._is_given or self._fetched is None or self._fetched.seq != 0:
+        if self._last is not None or self._after is None or self._after.seq != 0:
             return False
-        return there.marker in {0, self._fetched.token}
+        return there.marker in {0, self._after.token}
 
     def _doubt(self, now: float) -> float:
         """
@@ -269,6 +280,7 @@ class Follower(_Course):
                 self.close()
                 raise StopIteration
             if self._is_tailing:
+                self._hub.wait(self._feed)
                 self._receive(self._hub.take(self._feed))
             else:
                 self._catch_up()
@@ -295,7 +307,7 @@ class Follower(_Course):
             except StoreUnavailableError as lost:
                 pause = self._bear(lost, self._hub.clock.now())
             except CursorError:
-                if not self._is_given:
+                if self._last is None:  # Only its reader says that it came from this log.
                     raise
                 raise self._rewound(self._store.get(self.session_id)) from None
             else:
@@ -337,7 +349,8 @@ class AsyncFollower(_Course):
                 await self.aclose()
                 raise StopAsyncIteration
             if self._is_tailing:
-                self._receive(await self._hub.take(self._feed))
+                await self._hub.wait(self._feed)
+                self._receive(self._hub.take(self._feed))
             else:
                 await self._catch_up()
         return self._give()
@@ -363,7 +376,7 @@ class AsyncFollower(_Course):
             except StoreUnavailableError as lost:
                 pause = self._bear(lost, self._hub.clock.now())
             except CursorError:
-                if not self._is_given:
+                if self._last is None:  # Only its reader says that it came from this log.
                     raise
                 raise self._rewound(await self._store.get(self.session_id)) from None
             else:

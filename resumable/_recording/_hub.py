@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from resumable._core.store_errors import StoreError, StoreUnavailableError
@@ -19,7 +19,7 @@ from resumable._drive import SystemClock
 from ._taps import Feed, Taps
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from resumable._core.store_errors import StoreError as Refusal
@@ -28,13 +28,42 @@ if TYPE_CHECKING:
 
     from ._taps import Delivery
 
-B = TypeVar("B", threading.Event, asyncio.Event)
 
 _LONGEST_WAIT = 5.0  # [s] What a store's `wait` is bounded by.
 _SHORTEST_WAIT = 0.001  # [s]
 _CHECK = 1.0  # [s] How often a follower makes sure that the hub runs: a fork leaves threads behind.
 _BACKOFF = 0.02  # [s] After the first failed wait, doubled with each.
 _LONGEST_BACKOFF = 1.0  # [s]
+
+
+class AsyncBell:
+    """Where one waits in an event loop; an `asyncio.Event` is for many, at three times the cost of an event."""
+
+    __slots__ = ("_is_rung", "_waiter")
+
+    def __init__(self) -> None:
+        self._is_rung = False
+        self._waiter: asyncio.Future[None] | None = None
+
+    def set(self) -> None:
+        """Let who waits go on."""
+        self._is_rung = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def clear(self) -> None:
+        """Let the next one wait."""
+        self._is_rung = False
+
+    def wait(self) -> Awaitable[None]:
+        """Wait until it is set."""
+        self._waiter = asyncio.get_running_loop().create_future()
+        if self._is_rung:
+            self._waiter.set_result(None)
+        return self._waiter
+
+
+B = TypeVar("B", threading.Event, AsyncBell)
 
 
 def backoff(failures: int) -> float:
@@ -62,6 +91,11 @@ class _Switchboard(Generic[B]):
         """Let nothing arrive at a feed any more."""
         with self._guard:
             self._taps.leave(feed)
+
+    def take(self, feed: Feed[B]) -> Delivery:
+        """Take what has arrived at a feed: what follows its cursor, and whether more may come."""
+        with self._guard:
+            return feed.take()
 
     def _add(self, feed: Feed[B]) -> bool:
         """Add a feed, and say whether the wait under way must be ended; one waking is enough."""
@@ -163,19 +197,16 @@ class Hub(_Switchboard[threading.Event]):
             with suppress(StoreError):  # The wait meets the same, or ends in its time.
                 self.store.wake()
 
-    def take(self, feed: Feed[threading.Event]) -> Delivery:
+    def wait(self, feed: Feed[threading.Event]) -> None:
         """
-        Wait until something has arrived at a feed, and take it.
+        Wait until something has arrived at a feed.
 
         Args:
             feed: Joined to this hub.
-
-        Returns:
-            What follows its cursor, and whether more may come.
         """
-        self._wait_for(feed.bell)
-        with self._guard:
-            return feed.take()
+        while not feed.bell.wait(_CHECK):
+            with self._guard:
+                self._start()
 
     def close(self) -> None:
         """Tell every follower that the store is closed, and end; bounded by the longest wait."""
@@ -186,11 +217,6 @@ class Hub(_Switchboard[threading.Event]):
             with suppress(StoreError):
                 self.store.wake()
             thread.join(_LONGEST_WAIT)
-
-    def _wait_for(self, bell: threading.Event) -> None:
-        while not bell.wait(_CHECK):
-            with self._guard:
-                self._start()
 
     def _start(self) -> None:
         if not self._is_closed and (self._thread is None or not self._thread.is_alive()):
@@ -227,7 +253,7 @@ class Hub(_Switchboard[threading.Event]):
             self.clock.sleep(pause)
 
 
-class AsyncHub(_Switchboard[asyncio.Event]):
+class AsyncHub(_Switchboard[AsyncBell]):
     """
     The reader of one store for all followers of an event loop.
 
@@ -242,15 +268,15 @@ class AsyncHub(_Switchboard[asyncio.Event]):
     """
 
     def __init__(self, store: AsyncStore, *, clock: Clock | None = None) -> None:
-        super().__init__(nullcontext(), clock)
+        super().__init__(threading.RLock(), clock)  # Nobody contends; `nullcontext` costs more.
         self.store = store
         self._task: asyncio.Task[None] | None = None
 
-    def feed(self, session_id: str, patience: float) -> Feed[asyncio.Event]:
+    def feed(self, session_id: str, patience: float) -> Feed[AsyncBell]:
         """As `Hub.feed`."""
-        return Feed(session_id, asyncio.Event(), patience)
+        return Feed(session_id, AsyncBell(), patience)
 
-    async def join(self, feed: Feed[asyncio.Event]) -> None:
+    async def join(self, feed: Feed[AsyncBell]) -> None:
         """As `Hub.join`."""
         with self._guard:
             wakes = self._add(feed)
@@ -259,11 +285,9 @@ class AsyncHub(_Switchboard[asyncio.Event]):
             with suppress(StoreError):  # The wait meets the same, or ends in its time.
                 await self.store.wake()
 
-    async def take(self, feed: Feed[asyncio.Event]) -> Delivery:
-        """As `Hub.take`."""
-        await self._wait_for(feed.bell)
-        with self._guard:
-            return feed.take()
+    def wait(self, feed: Feed[AsyncBell]) -> Awaitable[None]:
+        """As `Hub.wait`; no coroutine of its own, since this is done once for every event."""
+        return feed.bell.wait()
 
     async def close(self) -> None:
         """As `Hub.close`, at once."""
@@ -272,9 +296,6 @@ class AsyncHub(_Switchboard[asyncio.Event]):
         if task is not None:
             task.cancel()
             await asyncio.wait([task])
-
-    async def _wait_for(self, bell: asyncio.Event) -> None:
-        await bell.wait()
 
     def _start(self) -> None:
         if not self._is_closed and self._task is None:

@@ -104,7 +104,7 @@ class Feed(Generic[B]):
         self.is_joined = False
         self.is_told = False
         self.joined_at = 0.0
-        self._entries: list[Entry] = []
+        self._entries: Sequence[Entry] = ()
         self._size = 0
         self._hint: Hint = None
 
@@ -121,7 +121,8 @@ class Feed(Generic[B]):
                 size += len(entry.event)
         if len(self._entries) + len(following) > MAX_HELD or size > MAX_HELD_BYTES:
             return False
-        self._entries.extend(following)
+        # What others were given too is never added to; as nearly always, there is nothing before it.
+        self._entries = [*self._entries, *following] if self._entries else following
         self._size = size
         self.see(following[-1])
         self.bell.set()
@@ -140,7 +141,7 @@ class Feed(Generic[B]):
 
     def take(self) -> Delivery:
         """Take what there is."""
-        entries, self._entries = self._entries, []
+        entries, self._entries = self._entries, ()
         hint, self._hint = self._hint, None
         self._size = 0
         self.bell.clear()

@@ -50,7 +50,7 @@ def test_a_feed_that_joins_further_back_gets_no_hole():
     behind = fed(taps, 2)
     taps.arrived(start, {"s": LOG[4:6]}, 0.0)
     assert ahead.take().entries == LOG[4:6]
-    assert behind.take().entries == []
+    assert not behind.take().entries
     assert taps.cursors() == {"s": at(2)}
     taps.arrived(taps.cursors(), {"s": LOG[2:7]}, 0.0)
     assert ahead.take().entries == LOG[6:7]
@@ -73,7 +73,7 @@ def test_whenever_feeds_join_each_gets_what_follows(joins):
         taps.arrived({"s": at(begin)}, {"s": LOG[begin:]}, 0.0)
     for seq, feed in feeds:
         assert feed.is_joined
-        assert feed.take().entries == LOG[seq:]
+        assert list(feed.take().entries) == LOG[seq:]
 
 
 def test_a_feed_that_has_seen_what_the_log_does_not_hold_goes_back_to_reading():
@@ -85,7 +85,7 @@ def test_a_feed_that_has_seen_what_the_log_does_not_hold_goes_back_to_reading():
     later = Marker(TOKEN + 1, Status.RUNNING, "h", 3, at(3))
     taps.arrived(start, {"s": [LOG[2], later]}, 0.0)
     delivery = rewound.take()
-    assert (delivery.entries, delivery.hint, delivery.is_joined) == ([], None, False)
+    assert (delivery.entries, delivery.hint, delivery.is_joined) == ((), None, False)
 
 
 def test_a_full_feed_keeps_what_it_has():
@@ -288,3 +288,21 @@ def test_a_hint_is_believed_where_the_log_has_nothing_more(hint, monkeypatch):
                 next(follower)
         else:
             assert list(islice(follower, 1)) == [Lapse(0.0, "h", Status.RUNNING)]
+
+
+async def test_a_bell_of_a_loop_rings_once_for_one():
+    """Before he waits, while he does, and for the next when the last one was cancelled."""
+    bell = _hub.AsyncBell()
+    bell.set()
+    await bell.wait()
+    bell.clear()
+    waiting = bell.wait()
+    assert not waiting.done()
+    waiting.cancel()
+    bell.set()
+    await bell.wait()
+    bell.clear()
+    waiting = bell.wait()
+    bell.set()
+    bell.set()
+    await waiting

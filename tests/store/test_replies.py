@@ -17,6 +17,7 @@ from resumable._core.store_errors import (
 )
 from resumable.store import Appended, Cursor, Lease, Marker, Recorded, Status
 from resumable.store._chain import check_chain, check_found
+from resumable.store.redis import _queries
 from resumable.store.redis._commands import Command, on_the_wire, unknown
 from resumable.store.redis._replies import (
     accepted,
@@ -185,3 +186,18 @@ def test_an_unknown_script_is_sent_again_with_all_of_its_kind():
     first, second = on_the_wire([flight[i] for i in again], with_texts=True)
     assert first == ("EVAL", APPEND.text, 1, "k", 2)
     assert second == ("EVALSHA", APPEND.sha, 1, "k", 3)
+
+
+@given(
+    after=st.builds(Cursor, st.integers(1, 2), st.integers(0, 3)),
+    raw=st.lists(
+        st.tuples(st.integers(1, 2), st.integers(1, 6)).map(lambda at: [b"%d-%d" % at, [b"d", b"{}"]]), max_size=4
+    ),
+    steps=st.booleans(),
+)
+def test_the_short_way_says_what_the_long_one_does(after, raw, steps):
+    """Whether the entries that came are the next ones, others, or have holes."""
+    if steps:
+        raw = [[b"%d-%d" % (after.token, after.seq + 1 + i), fields] for i, (_, fields) in enumerate(raw)]
+    short, long = _queries.following("s", after, raw), _queries._checked("s", after, raw)
+    assert (type(short), str(short)) == (type(long), str(long))

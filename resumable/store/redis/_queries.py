@@ -19,12 +19,22 @@ from resumable._core.store_errors import (
 )
 from resumable.store._chain import check_chain, check_found
 from resumable.store._keys import OPAQUE_FIELDS, Keys
-from resumable.store._records import LONGEST_WAIT, MAX_EVENTS, Cancels, Checkpoint, Cursor, Entry, Status, Vitals
+from resumable.store._records import (
+    LONGEST_WAIT,
+    MAX_EVENTS,
+    Cancels,
+    Checkpoint,
+    Cursor,
+    Entry,
+    Recorded,
+    Status,
+    Vitals,
+)
 
 from . import _scripts
 from ._commands import CONTROL_KEPT, Command, Plan, finish_hint, orphan_hint, run, sound
 from ._replies import Reply, entries, entry_id, looked
-from ._resp import Spelt, spell
+from ._resp import Spelt, bulk
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -89,14 +99,13 @@ def wait(
         wake: Key of the store's own stream that `wake` writes to.
         woken: Its last id that was seen; brought up to date.
     """
-    logs = [_log(names, session_id) for session_id in after]
-    cursors = [b"%d-%d" % cursor for cursor in after.values()]
-    [reply] = yield [
-        Command(("XREAD", "COUNT", MAX_EVENTS, "BLOCK", block_ms(seconds), "STREAMS", wake, *logs, woken[0], *cursors))
-    ]
+    bell = wake.encode()
+    logs = [bulk(bell), *[_log(names, session_id) for session_id in after]]
+    cursors = [bulk(woken[0]), *[bulk(b"%d-%d" % cursor) for cursor in after.values()]]
+    asked = Spelt(2 * len(logs), b"".join(logs + cursors))
+    [reply] = yield [Command(("XREAD", "COUNT", MAX_EVENTS, "BLOCK", block_ms(seconds), "STREAMS", asked))]
     found: dict[str, Sequence[Entry] | StoreError] = {}
     before, _, behind = names.session("-")[1].encode().rpartition(b"-")
-    bell = wake.encode()
     for log, raw in sound(reply) or ():
         if log == bell:
             woken[0] = raw[-1][0]
@@ -107,13 +116,29 @@ def wait(
 
 
 @lru_cache(maxsize=4096)
-def _log(names: Keys, session_id: str) -> Spelt:
+def _log(names: Keys, session_id: str) -> bytes:
     """Spell the name of a log: a thousand of them are named at every wait."""
-    return spell((names.session(session_id)[1],))
+    return bulk(names.session(session_id)[1].encode())
 
 
 def following(session_id: str, after: Cursor, raw: Sequence[Reply]) -> Sequence[Entry] | StoreError:
     """Read what follows a cursor, or say that the log does not go on from there."""
+    return _next_events(after, raw) or _checked(session_id, after, raw)
+
+
+def _next_events(after: Cursor, raw: Sequence[Reply]) -> Sequence[Recorded]:
+    """Read what is nothing but the next events of the same writer, as nearly always; else give nothing."""
+    token, seq = after
+    found: list[Recorded] = []
+    for name, fields in raw:
+        seq += 1
+        if seq == 1 or fields[0] != b"d" or name != b"%d-%d" % (token, seq):
+            return ()
+        found.append(Recorded(token, seq, fields[1]))
+    return found
+
+
+def _checked(session_id: str, after: Cursor, raw: Sequence[Reply]) -> Sequence[Entry] | StoreError:
     try:
         found = entries(session_id, raw, since=Cursor(after.token, after.seq + 1), limit=MAX_EVENTS)
         check_chain(session_id, after if after != (0, 0) else None, found)
