@@ -37,7 +37,7 @@ _LONGEST_BACKOFF = 1.0  # [s]
 
 
 class AsyncBell:
-    """Where one waits in an event loop; an `asyncio.Event` is for many, at three times the cost of an event."""
+    """Where one waits in an event loop; `asyncio.Event`, which is for many, takes a coroutine for each who waits."""
 
     __slots__ = ("_is_rung", "_waiter")
 
