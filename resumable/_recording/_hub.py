@@ -55,7 +55,7 @@ class AsyncBell:
         """Let the next one wait."""
         self._is_rung = False
 
-    def wait(self) -> Awaitable[None]:
+    def wait(self) -> asyncio.Future[None]:
         """Wait until it is set."""
         self._waiter = asyncio.get_running_loop().create_future()
         if self._is_rung:
