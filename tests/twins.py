@@ -58,7 +58,7 @@ TWINS: tuple[tuple[str, str, str], ...] = (
     (RECORDED, "Recorded.close", "AsyncRecorded.aclose"),
     *(
         ("_recording/_journal.py", f"Journal.{name}", f"AsyncJournal.{name}")
-        for name in ("open", "_acquire", "write", "end", "release", "_write", "_judge")
+        for name in ("open", "_acquire", "write", "end", "release", "_judge")
     ),
     ("_recording/_flight.py", "Flight.append", "AsyncFlight.append"),
     ("_recording/_flight.py", "Flight._send", "AsyncFlight._send"),
@@ -146,7 +146,7 @@ COLOURED = (
 # Async functions of those files that have no twin, with the reason.
 SINGLE: dict[str, str] = {
     **dict.fromkeys(
-        (f"_recording/_flight.py::AsyncFlight.{name}" for name in ("carry", "flush", "_fly")),
+        (f"_recording/_flight.py::AsyncFlight.{name}" for name in ("flush", "_fly")),
         "whoever waits takes a flight off in threads; in a loop one task does",
     ),
     **dict.fromkeys(

@@ -226,6 +226,7 @@ class AsyncFlight:
         self._vigil = vigil
         self._now = now
         self._queue = Queue()
+        self._loop = asyncio.get_running_loop()
         self._leaving: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._departure: asyncio.TimerHandle | None = None
@@ -240,27 +241,25 @@ class AsyncFlight:
         with self.guard:
             return single.give_up()
 
-    async def carry(self, sender: Sender, number: int) -> None:
-        """As `Flight.carry`."""
-        since = now = self._now()
-        if sender.is_waiting:
-            self._queue.join(sender)
-            if self._leaving is None or self._leaving.done():
-                self._staff(now)
-        while sender.until(number, since) > now:
-            bell = asyncio.get_running_loop().create_future()
-            self._bells.setdefault(sender, []).append((bell, number, since))
-            if self._timer is None:
-                self._watch()
-            await bell
-            now = self._now()
+    def carry(self, sender: Sender, number: int) -> asyncio.Future[None]:
+        """As `Flight.carry`, to be awaited; no coroutine, since there is one call for nearly every event."""
+        now = self._now()
+        if sender.is_waiting and self._queue.join(sender):
+            self._staff(now)
+        bell = self._loop.create_future()
+        if sender.until(number, now) <= now:
+            bell.set_result(None)
+            return bell
+        self._bells.setdefault(sender, []).append((bell, number, now))
+        if self._timer is None:
+            self._watch()
+        return bell
 
     def wake(self) -> None:
         """Let everybody who need not wait any more go on."""
         now = self._now()
-        for sender, bells in list(self._bells.items()):
-            if any(bell.done() or sender.until(number, since) <= now for bell, number, since in bells):
-                self._ring(sender)
+        for sender in list(self._bells):
+            self._ring(sender, now)
 
     async def flush(self, seconds: float) -> None:
         """As `Flight.flush`."""
@@ -281,14 +280,22 @@ class AsyncFlight:
         self._leaving = self._timer = self._departure = None
         self._departs_at = math.inf
 
-    def _ring(self, sender: Sender) -> None:
-        """Let those who wait for a sender look whether they still need to."""
-        for bell, _, _ in self._bells.pop(sender, ()):
-            if not bell.done():
+    def _ring(self, sender: Sender, now: float) -> None:
+        """Let those go on who need not wait for a sender any more."""
+        staying: list[tuple[asyncio.Future[None], int, float]] = []
+        for wait in self._bells.pop(sender, ()):
+            bell, number, since = wait
+            if bell.done():  # cancelled
+                continue
+            if sender.until(number, since) > now:
+                staying.append(wait)
+            else:
                 bell.set_result(None)
+        if staying:
+            self._bells[sender] = staying
 
     def _watch(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(_LOOK, self._look)
+        self._timer = self._loop.call_later(_LOOK, self._look)
 
     def _look(self) -> None:
         self._timer = None
@@ -303,14 +310,14 @@ class AsyncFlight:
             return
         at = self._queue.ready_at()
         if at <= now:
-            self._leaving = asyncio.get_running_loop().create_task(self._fly(), name="resumable-flight")
+            self._leaving = self._loop.create_task(self._fly(), name="resumable-flight")
             self._tasks.add(self._leaving)
             self._leaving.add_done_callback(self._tasks.discard)
         elif at < self._departs_at:
             if self._departure is not None:
                 self._departure.cancel()
             self._departs_at = at
-            self._departure = asyncio.get_running_loop().call_later(at - now, self._depart)
+            self._departure = self._loop.call_later(at - now, self._depart)
 
     def _depart(self) -> None:
         self._departure, self._departs_at = None, math.inf
@@ -320,9 +327,9 @@ class AsyncFlight:
         self._leaving = None
         now = self._now()
         batch = self._queue.take(now)
+        self._staff(now)  # There may be enough for another.
         if not batch:
             return
-        self._staff(now)  # There may be enough for another.
         try:
             outcomes = await self._send([append for _, append in batch])
         except BaseException:
@@ -332,7 +339,7 @@ class AsyncFlight:
         _tell(self._vigil, outcomes, now)
         self._queue.settle(batch, outcomes, now)
         for sender, _ in batch:
-            self._ring(sender)
+            self._ring(sender, now)
         self._staff(now)
 
     async def _send(self, appends: Sequence[Append]) -> Sequence[Appended | Exception]:

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     Fields = Mapping[str, str | int | bytes]
 
 
+_NOTHING: Fields = {}
+
+
 class _Holder:
     """What the colours have in common: the books, and what is heard of the lease."""
 
@@ -233,7 +236,7 @@ class Journal(_Holder):
         desk.vigil.back(desk.now())
         return acquired
 
-    def write(self, events: Sequence[bytes] = (), fields: Fields | None = None) -> None:
+    def write(self, events: Sequence[bytes] = (), fields: Fields | None = None, *, end: Status | None = None) -> None:
         """
         Write events, and fields of the checkpoint in one step with the last of them.
 
@@ -243,6 +246,7 @@ class Journal(_Holder):
         Args:
             events: In stream order.
             fields: Names of the store's own are refused.
+            end: As for `end`.
 
         Raises:
             FencedError: Somebody took the session over, and the log holds all that was delivered: read on behind
@@ -254,7 +258,15 @@ class Journal(_Holder):
             LogRewoundError: The store lost more of what it had acknowledged than can be written again from memory.
             StoreUnavailableError: The store is away, under `"fail"`; or for so long that no more can be kept for it.
         """
-        self._write(events, fields or {}, None)
+        try:
+            with self._flight.guard:
+                number = self._ledger.add(events, fields or _NOTHING, end, now=self._desk.now())
+            self._flight.carry(self, number)
+            with self._flight.guard:
+                self._ledger.finish(number, now=self._desk.now())
+        except (FencedError, SessionEndedError):
+            self._judge()
+            raise
 
     def end(self, status: Status, events: Sequence[bytes] = (), fields: Fields | None = None) -> None:
         """
@@ -271,7 +283,7 @@ class Journal(_Holder):
         Raises:
             StoreError: As `write`.
         """
-        self._write(events, fields or {}, status)
+        self.write(events, fields, end=status)
 
     def release(self) -> None:
         """
@@ -286,17 +298,6 @@ class Journal(_Holder):
             self._desk.keeper.drop(self.lease)
             with suppress(StoreError):
                 self._desk.store.release(self.lease)
-
-    def _write(self, events: Sequence[bytes], fields: Fields, end: Status | None) -> None:
-        try:
-            with self._flight.guard:
-                number = self._ledger.add(events, fields, end, now=self._desk.now())
-            self._flight.carry(self, number)
-            with self._flight.guard:
-                self._ledger.finish(number, now=self._desk.now())
-        except (FencedError, SessionEndedError):
-            self._judge()
-            raise
 
     def _judge(self) -> None:
         """Say that what was delivered is not in the log, if so."""
@@ -351,13 +352,23 @@ class AsyncJournal(_Holder):
         desk.vigil.back(desk.now())
         return acquired
 
-    async def write(self, events: Sequence[bytes] = (), fields: Fields | None = None) -> None:
+    async def write(
+        self, events: Sequence[bytes] = (), fields: Fields | None = None, *, end: Status | None = None
+    ) -> None:
         """As `Journal.write`."""
-        await self._write(events, fields or {}, None)
+        try:
+            with self._flight.guard:
+                number = self._ledger.add(events, fields or _NOTHING, end, now=self._desk.now())
+            await self._flight.carry(self, number)
+            with self._flight.guard:
+                self._ledger.finish(number, now=self._desk.now())
+        except (FencedError, SessionEndedError):
+            await self._judge()
+            raise
 
     async def end(self, status: Status, events: Sequence[bytes] = (), fields: Fields | None = None) -> None:
         """As `Journal.end`."""
-        await self._write(events, fields or {}, status)
+        await self.write(events, fields, end=status)
 
     async def release(self) -> None:
         """As `Journal.release`."""
@@ -368,17 +379,6 @@ class AsyncJournal(_Holder):
             self._desk.keeper.drop(self.lease)
             with suppress(StoreError):
                 await self._desk.store.release(self.lease)
-
-    async def _write(self, events: Sequence[bytes], fields: Fields, end: Status | None) -> None:
-        try:
-            with self._flight.guard:
-                number = self._ledger.add(events, fields, end, now=self._desk.now())
-            await self._flight.carry(self, number)
-            with self._flight.guard:
-                self._ledger.finish(number, now=self._desk.now())
-        except (FencedError, SessionEndedError):
-            await self._judge()
-            raise
 
     async def _judge(self) -> None:
         """Say that what was delivered is not in the log, if so."""

@@ -25,6 +25,7 @@ BYTES = 1 << 22  # [bytes] in one flight, about
 AIR = 2  # Flights under way at once, each over its own connection.
 CROWD = 600  # Appends that wait: more than a process that keeps up ever has.
 CROWDED = 300  # Appends in one flight then.
+_TURNS = frozenset((1, FULL))  # Appends that wait where one more may have the next flight leave earlier.
 _ALONE = 16  # Appends in a flight that is none to wait for.
 _WINDOW = 0.002  # [s] Longest: half of it is what a write waits for others, in the middle.
 _PER_APPEND = 1e-4  # [s]
@@ -81,10 +82,17 @@ class Queue:
         """Whether a flight is under way."""
         return self._flights > 0
 
-    def join(self, sender: Sender) -> None:
-        """Have what a sender has to write sent; one in the air, or that waits for the store, goes on waiting."""
-        if sender not in self._flying and sender not in self._resting:
-            self._due[sender] = None
+    def join(self, sender: Sender) -> bool:
+        """
+        Have what a sender has to write sent; one in the air, or that waits for the store, goes on waiting.
+
+        Returns:
+            Whether `ready_at` may say another time for it.
+        """
+        if sender in self._flying or sender in self._resting:
+            return False
+        self._due[sender] = None
+        return len(self._due) in _TURNS
 
     def ready_at(self) -> float:
         """[s] Say when the next flight leaves; never, when nobody has anything to send, or one must land first."""

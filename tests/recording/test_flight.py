@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
 from functools import partial
@@ -304,6 +305,51 @@ def test_a_caller_that_is_cancelled_leaves_no_mess():
         with pytest.raises(asyncio.CancelledError):
             await first
         assert await flight.append(Append(lease, 2, [b"b"], {}, Status.COMPLETE)) == Appended(2, 1, None)
+        assert not flight._bells
+
+    asyncio.run(scenario())
+
+
+class Steps:
+    """A sender with several writes, each in an append of its own."""
+
+    def __init__(self, lease: Lease, count: int) -> None:
+        self.appends = [Append(lease, seq, [b"%d" % seq]) for seq in range(1, count + 1)]
+        self.done = 0
+
+    @property
+    def is_waiting(self) -> bool:
+        """While some are left."""
+        return self.done < len(self.appends)
+
+    def load(self, now: float) -> Append | None:
+        """Give the next."""
+        del now
+        return self.appends[self.done]
+
+    def settle(self, outcome: Appended | Exception, now: float) -> None:
+        """Count it."""
+        del outcome, now
+        self.done += 1
+
+    def until(self, number: int, since: float) -> float:
+        """Until that many are done."""
+        return since + 60 if self.done < number else -math.inf
+
+
+def test_two_who_wait_for_one_sender_go_on_when_it_is_their_turn():
+    """Whose write has landed goes on; whose has not goes on waiting; who need not wait does not."""
+
+    async def scenario() -> None:
+        store = AsyncMemoryStore()
+        flight = AsyncFlight(store, Vigil(), asyncio.get_running_loop().time)
+        steps = Steps((await store.acquire("s", "me", duration=99, ttl=99, opening=OPENING)).lease, 2)
+        first, second = flight.carry(steps, 1), flight.carry(steps, 2)
+        await first
+        assert (steps.done, second.done()) == (1, False)
+        await second
+        assert steps.done == 2
+        assert flight.carry(steps, 2).done()
         assert not flight._bells
 
     asyncio.run(scenario())

@@ -25,6 +25,7 @@ from resumable.store.cluster._delivery import (
 from resumable.store.cluster._places import Node, Primary, Slots, slot_of
 from resumable.store.redis._commands import Command, run
 from resumable.store.redis._scripts import APPEND, HINT, LOOK
+from tests.store.commands import plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,15 +91,15 @@ class Fleet:
         if isinstance(step, Pause):
             self.sent.append(step.seconds)
             return ()
-        self.sent.append({parcel.node: [words[0] for words in parcel.commands] for parcel in step})
+        self.sent.append({parcel.node: [plain(words)[0] for words in parcel.commands] for parcel in step})
         return [self._answer(parcel) for parcel in step]
 
     def _answer(self, parcel: Parcel) -> Any:
         if parcel.node in self.absent:
             return self.absent[parcel.node]
-        return [self._reply(words) for words in parcel.commands]
+        return [self._reply(plain(words)) for words in parcel.commands]
 
-    def _reply(self, words: Sequence[Any]) -> Any:
+    def _reply(self, words: Sequence[str]) -> Any:
         match words[0]:
             case "CLUSTER":
                 return self.map
@@ -109,7 +110,7 @@ class Fleet:
             case "INFO":
                 return b"run_id:x\r\nuptime_in_seconds:7\r\nrole:master\r\n"
             case "EVALSHA" | "EVAL":
-                queue = self.answers.get(str(words[3]).partition("{")[2].partition("}")[0])
+                queue = self.answers.get(words[3].partition("{")[2].partition("}")[0])
                 return queue.popleft() if queue else OK
             case _:
                 return OK
