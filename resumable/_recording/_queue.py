@@ -3,8 +3,9 @@ What waits to be written to a store, by whom, and when the next flight leaves; p
 
 What arrives while a flight is under way, in any session, goes out in the next one: alone, a write leaves at once; in
 a crowd, flights grow. A flight that is full need not wait for the one before it to land: the store works at one while
-the next is built and the one before is read; but where a crowd waits, client and server have no core to spare, and two
-flights at once would only be in each other's way. A session has one append in the air at most, which keeps its order.
+the next is built and the one before is read; but where a crowd waits and stays, client and server have no core to
+spare, and two flights at once would only be in each other's way. A session has one append in the air at most, which
+keeps its order.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ if TYPE_CHECKING:
 FULL = 100  # Appends in one flight. With more, all land together, write again together, and wait for each other.
 BYTES = 1 << 22  # [bytes] in one flight, about
 AIR = 2  # Flights under way at once, each over its own connection.
-CROWD = 600  # Appends that wait: more than a process that keeps up ever has.
+CROWD = 600  # Appends that wait: more than a process that keeps up has for long.
 CROWDED = 300  # Appends in one flight then.
+PROBE = 0.5  # [s] How long a crowd is given to get shorter, ...
+GATHER = 2.0  # [s] ... and how long work is saved where it does not.
 _TURNS = frozenset((1, FULL))  # Appends that wait where one more may have the next flight leave earlier.
 _ALONE = 16  # Appends in a flight that is none to wait for.
 _WINDOW = 0.002  # [s] Longest: half of it is what a write waits for others, in the middle.
@@ -65,7 +68,8 @@ class Queue:
         self._resting: dict[Sender, float] = {}  # [s] until then: the store was away
         self._flying: set[Sender] = set()
         self._flights = 0
-        self._is_crowded = False  # whether the last flight left a crowd
+        self._is_crowded = False  # whether work is saved
+        self._crowded_since = math.inf
         self._leaves_at = -math.inf
         self._failures = 0
 
@@ -108,7 +112,7 @@ class Queue:
         for sender in [sender for sender, due in self._resting.items() if due <= now]:
             del self._resting[sender]
             self._due[sender] = None
-        self._is_crowded = len(self._due) >= CROWD
+        self._look_around(now)
         batch: Batch = []
         size = 0
         for sender in list(islice(self._due, CROWDED if self._is_crowded else FULL)):
@@ -122,6 +126,18 @@ class Queue:
         self._flying.update([sender for sender, _ in batch])
         self._flights += bool(batch)
         return batch
+
+    def _look_around(self, now: float) -> None:
+        """
+        Note whether there is a crowd that two flights at once do not cope with.
+
+        One flight at a time keeps a crowd a crowd, so that now and then it is tried without.
+        """
+        if len(self._due) < CROWD:
+            self._crowded_since = math.inf
+        elif not 0 <= now - self._crowded_since < PROBE + GATHER:
+            self._crowded_since = now
+        self._is_crowded = now - self._crowded_since >= PROBE
 
     def put_back(self, batch: Batch) -> None:
         """Have a flight sent again whose outcome nobody heard."""

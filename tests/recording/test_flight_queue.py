@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from resumable._core.store_errors import FencedError, StoreUnavailableError
-from resumable._recording._queue import AIR, BYTES, CROWD, CROWDED, FULL, Queue, backoff, window
+from resumable._recording._queue import AIR, BYTES, CROWD, CROWDED, FULL, GATHER, PROBE, Queue, backoff, window
 from resumable.store import Append, Appended, Lease
 
 AWAY = StoreUnavailableError("timeout", "TimeoutError")
@@ -159,18 +159,38 @@ def test_a_full_flight_waits_for_nobody():
     assert queue.ready_at() == math.inf
 
 
-def test_in_a_crowd_flights_are_larger_and_go_one_at_a_time():
-    """Until one leaves that finds fewer waiting: then as many are under way as before."""
+def test_in_a_crowd_that_stays_flights_are_larger_and_go_one_at_a_time():
+    """It is given time to get shorter first; and a flight that leaves behind fewer ends it."""
     queue = Queue()
-    for sender in crowd(queue, CROWD):
-        sender.left = 1
-    batch = queue.take(0.0)
+    senders = crowd(queue, CROWD)
+    for now in (0.0, PROBE / 2):
+        batch = queue.take(now)
+        assert len(batch) == FULL
+        assert queue.ready_at() == -math.inf
+        queue.settle(batch, [DONE] * FULL, now)
+        crowd(queue, FULL)
+    batch = queue.take(PROBE)
     assert len(batch) == CROWDED
     assert queue.ready_at() == math.inf
-    queue.settle(batch, [DONE] * CROWDED, 5.0)
+    queue.settle(batch, [DONE] * CROWDED, PROBE)
     assert queue.ready_at() == -math.inf
-    assert len(queue.take(5.0)) == FULL
-    assert queue.ready_at() == -math.inf
+    for sender in senders:
+        sender.left = 0
+    while len(queue) >= CROWD:
+        queue.take(PROBE)
+    assert len(queue.take(PROBE)) <= FULL
+
+
+def test_a_crowd_is_now_and_then_tried_without():
+    """One flight at a time may be what keeps it."""
+    queue = Queue()
+    crowd(queue, 20 * CROWD)
+    sizes: list[int] = []
+    for now in (0.0, PROBE, PROBE + GATHER / 2, PROBE + GATHER, 1.5 * PROBE + GATHER, 2 * PROBE + GATHER):
+        batch = queue.take(now)
+        sizes.append(len(batch))
+        queue.settle(batch, [DONE] * len(batch), now)
+    assert sizes == [FULL, CROWDED, CROWDED, FULL, FULL, CROWDED]
 
 
 def test_a_session_is_in_one_flight_at_a_time():
