@@ -12,7 +12,7 @@ import logging
 import math
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from resumable._core.store_errors import StoreError, StoreUnavailableError
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from ._queue import Sender
     from ._roster import Vigil
+
+_Wait: TypeAlias = tuple["asyncio.Future[None]", int, float]  # rung when it is over; for which write; [s] since when
 
 _log = logging.getLogger("resumable.flight")
 
@@ -231,7 +233,7 @@ class AsyncFlight:
         self._tasks: set[asyncio.Task[None]] = set()
         self._departure: asyncio.TimerHandle | None = None
         self._departs_at = math.inf
-        self._bells: dict[Sender, list[tuple[asyncio.Future[None], int, float]]] = {}
+        self._bells: dict[Sender, list[_Wait]] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     async def append(self, append: Append) -> Appended:
@@ -244,7 +246,8 @@ class AsyncFlight:
     def carry(self, sender: Sender, number: int) -> asyncio.Future[None]:
         """As `Flight.carry`, to be awaited; no coroutine, since there is one call for nearly every event."""
         now = self._now()
-        if sender.is_waiting and self._queue.join(sender):
+        if sender.is_waiting:
+            self._queue.join(sender)
             self._staff(now)
         bell = self._loop.create_future()
         if sender.until(number, now) <= now:
@@ -282,7 +285,7 @@ class AsyncFlight:
 
     def _ring(self, sender: Sender, now: float) -> None:
         """Let those go on who need not wait for a sender any more."""
-        staying: list[tuple[asyncio.Future[None], int, float]] = []
+        staying: list[_Wait] = []
         for wait in self._bells.pop(sender, ()):
             bell, number, since = wait
             if bell.done():  # cancelled

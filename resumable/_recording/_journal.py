@@ -33,9 +33,6 @@ if TYPE_CHECKING:
     Fields = Mapping[str, str | int | bytes]
 
 
-_NOTHING: Fields = {}
-
-
 class _Holder:
     """What the colours have in common: the books, and what is heard of the lease."""
 
@@ -246,7 +243,7 @@ class Journal(_Holder):
         Args:
             events: In stream order.
             fields: Names of the store's own are refused.
-            end: As for `end`.
+            end: Ends the session behind these events, as `end` does.
 
         Raises:
             FencedError: Somebody took the session over, and the log holds all that was delivered: read on behind
@@ -260,7 +257,7 @@ class Journal(_Holder):
         """
         try:
             with self._flight.guard:
-                number = self._ledger.add(events, fields or _NOTHING, end, now=self._desk.now())
+                number = self._ledger.add(events, fields or {}, end, now=self._desk.now())
             self._flight.carry(self, number)
             with self._flight.guard:
                 self._ledger.finish(number, now=self._desk.now())
@@ -358,7 +355,7 @@ class AsyncJournal(_Holder):
         """As `Journal.write`."""
         try:
             with self._flight.guard:
-                number = self._ledger.add(events, fields or _NOTHING, end, now=self._desk.now())
+                number = self._ledger.add(events, fields or {}, end, now=self._desk.now())
             await self._flight.carry(self, number)
             with self._flight.guard:
                 self._ledger.finish(number, now=self._desk.now())

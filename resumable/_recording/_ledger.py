@@ -164,14 +164,12 @@ class Ledger:
 
     def load(self, now: float) -> Append | None:
         """Say what to send: the same again, until it is settled."""
-        if self.error is not None:
-            return None
-        if self._sent is None:
-            self._sent = self._build(now) if self._writes else None
-        elif self._sent.end is not None and self._degraded_at is not None:
+        if self._sent is None and self.is_waiting:
+            self._sent = self._build(now)
+        elif self._sent is not None and self._sent.end is not None and self._degraded_at is not None:
             # Behind the end nothing can be said any more; if it was written already, this is lost and nothing else.
             self._sent = msgspec.structs.replace(self._sent, fields={**self._sent.fields, **self._said(now)})
-        return self._sent
+        return self._sent if self.error is None else None
 
     def _build(self, now: float) -> Append:
         said = self._said(now)
@@ -193,10 +191,8 @@ class Ledger:
         return Append(self.lease, first_seq, events, {**fields, **said}, end)
 
     def _said(self, now: float) -> Mapping[str, str]:
-        if self._degraded_at is None and self._gap is self._gap_said:  # As nearly always.
-            return {}
         gap = self._gap_at(now)
-        if gap == self._gap_said:
+        if gap is self._gap_said or gap == self._gap_said:
             return {}
         self._gap_said = gap
         return {"gap": gap.field()}
@@ -219,21 +215,22 @@ class Ledger:
         return not is_late and away.reason != "closed"
 
     def _acknowledge(self, outcome: Appended, sent: Append, now: float) -> None:
-        size = 0
         for _ in range(self._sent_writes):
             write = self._writes.popleft()
-            self._kept.append(write)
-            size += write.size
-        self._weigh(-size)
-        self._kept_size += size
-        while self._kept_size > RETAINED:
-            self._kept_size -= self._kept.popleft().size
+            self._weigh(-write.size)
+            self._retain(write)
         self._sent, self.trouble = None, None
         self.acked = max(self.acked, sent.first_seq + len(sent.events) - 1)
         self.cancel_reason = self.cancel_reason or outcome.cancel
         self.is_over = sent.end is not None
         if self._degraded_at is not None and not self._writes:
             self._catch_up(now)
+
+    def _retain(self, write: _Write) -> None:
+        self._kept.append(write)
+        self._kept_size += write.size
+        while self._kept_size > RETAINED:
+            self._kept_size -= self._kept.popleft().size
 
     def _catch_up(self, now: float) -> None:
         self._gap, self._degraded_at = self._gap_at(now), None

@@ -28,7 +28,6 @@ CROWD = 600  # Appends that wait: more than a process that keeps up has for long
 CROWDED = 300  # Appends in one flight then.
 PROBE = 0.5  # [s] How long a crowd is given to get shorter, ...
 GATHER = 2.0  # [s] ... and how long work is saved where it does not.
-_TURNS = frozenset((1, FULL))  # Appends that wait where one more may have the next flight leave earlier.
 _ALONE = 16  # Appends in a flight that is none to wait for.
 _WINDOW = 0.002  # [s] Longest: half of it is what a write waits for others, in the middle.
 _PER_APPEND = 1e-4  # [s]
@@ -86,17 +85,10 @@ class Queue:
         """Whether a flight is under way."""
         return self._flights > 0
 
-    def join(self, sender: Sender) -> bool:
-        """
-        Have what a sender has to write sent; one in the air, or that waits for the store, goes on waiting.
-
-        Returns:
-            Whether `ready_at` may say another time for it.
-        """
-        if sender in self._flying or sender in self._resting:
-            return False
-        self._due[sender] = None
-        return len(self._due) in _TURNS
+    def join(self, sender: Sender) -> None:
+        """Have what a sender has to write sent; one in the air, or that waits for the store, goes on waiting."""
+        if sender not in self._flying and sender not in self._resting:
+            self._due[sender] = None
 
     def ready_at(self) -> float:
         """[s] Say when the next flight leaves; never, when nobody has anything to send, or one must land first."""
@@ -112,7 +104,7 @@ class Queue:
         for sender in [sender for sender, due in self._resting.items() if due <= now]:
             del self._resting[sender]
             self._due[sender] = None
-        self._look_around(now)
+        self._note_crowd(now)
         batch: Batch = []
         size = 0
         for sender in list(islice(self._due, CROWDED if self._is_crowded else FULL)):
@@ -127,7 +119,7 @@ class Queue:
         self._flights += bool(batch)
         return batch
 
-    def _look_around(self, now: float) -> None:
+    def _note_crowd(self, now: float) -> None:
         """
         Note whether there is a crowd that two flights at once do not cope with.
 
@@ -135,7 +127,7 @@ class Queue:
         """
         if len(self._due) < CROWD:
             self._crowded_since = math.inf
-        elif not 0 <= now - self._crowded_since < PROBE + GATHER:
+        elif not 0 <= now - self._crowded_since < PROBE + GATHER:  # It is new, or has been helped for long enough.
             self._crowded_since = now
         self._is_crowded = now - self._crowded_since >= PROBE
 

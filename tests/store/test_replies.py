@@ -93,13 +93,6 @@ def test_no_answer_raises_anything_of_its_own(reply):
     assert isinstance(looked("s", reply), StoreError)
 
 
-def test_the_short_answer_says_as_much_as_the_long_one():
-    """Where all was written and nobody asks to cancel, the seq alone; one from before the append is none of ours."""
-    short, long = (appended(LEASE, reply, seen=7) for reply in (9, [b"OK", 9, 2, b""]))
-    assert short == long == Appended(last_seq=9, written=2, cancel=None)
-    assert isinstance(appended(LEASE, 6, seen=7), StoreUnavailableError)
-
-
 def test_what_is_no_answer_of_ours_is_unavailable():
     """Something else listens there."""
     with pytest.raises(StoreUnavailableError) as caught:

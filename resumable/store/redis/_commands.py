@@ -18,7 +18,6 @@ import msgspec
 from resumable._core.store_errors import StoreError
 from resumable.store._checks import check_append, check_fields, check_holder, check_reason, milliseconds
 from resumable.store._records import (
-    MAX_EVENTS,
     SCHEMA,
     Acquired,
     Append,
@@ -62,7 +61,6 @@ Plan: TypeAlias = Generator[Flight, Sequence[Reply], T]
 CONTROL_KEPT = 1000  # entries; a listener that is further behind learns it from its next append
 _CONTROL_TTL = 86_400_000  # [ms]
 _NOTHING = Spelt(0, b"")
-_COUNTS = tuple(bulk(b"%d" % count) for count in range(MAX_EVENTS + 1))
 _UPKEEP_TTL = 604_800_000  # [ms] What has been kept for longer, and was not looked after by then, stays as it is.
 
 
@@ -190,7 +188,7 @@ def _append(names: Keys, one: Append) -> Command:
     key, before, after, going_on = _standing(names, one.lease)
     end = going_on if one.end is None else spell((after, one.end.value))
     fields = spell(chain.from_iterable(one.fields.items())) if one.fields else _NOTHING
-    first, count = bulk(b"%d" % one.first_seq), _COUNTS[len(one.events)]
+    first, count = bulk(b"%d" % one.first_seq), bulk(b"%d" % len(one.events))
     raw = b"".join((before.raw, first, count, end.raw, *map(bulk, one.events), fields.raw))
     number = before.number + 2 + end.number + len(one.events) + fields.number
     return Command((Spelt(number, raw),), _scripts.APPEND, 3, key)

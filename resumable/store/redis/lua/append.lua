@@ -16,8 +16,7 @@
 -- ARGV[8..7+n]          bytes, one event each
 -- ARGV[8+n..]           name, value, ...: fields of the checkpoint
 --
--- Returns last_seq (all of it was written, and nobody asks to cancel: a list would cost both ends more than the rest of
---       the answer) | {"OK", last_seq, written, cancel or ""} | {"FENCED", highest token, holder or ""}
+-- Returns {"OK", last_seq, written, cancel or ""} | {"FENCED", highest token, holder or ""}
 --       | {"ENDED", status, last_seq} | {"GAP", last_seq} | {"MISSING"} | {"LOST", "log" or "checkpoint"}
 local meta, log = KEYS[1], KEYS[2]
 local m = redis.call('HMGET', meta, 'token', 'holder', 'status', 'lease_until_ms', 'marker', 'base', 'last_seq', 'cancel')
@@ -75,5 +74,4 @@ if ending ~= '' or redis.call('PTTL', meta) < ttl * 0.9 then
   local gone_ms = string.format('%.0f', now + ttl)
   for i = 1, #KEYS do redis.call('PEXPIREAT', KEYS[i], gone_ms) end
 end
-if written == n and cancel == '' then return last end
 return {'OK', last, written, cancel}
